@@ -1,0 +1,1 @@
+//! For tests and the demo: clusters of network namespaces, a connection prober, builders and an oracle.
