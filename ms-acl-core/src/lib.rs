@@ -1,7 +1,10 @@
 //! Network access control for Kubernetes nodes, as a pure function.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
+pub mod compile;
 pub mod diff;
+pub mod lower;
 pub mod model;
 pub mod object;
 pub mod ruleset;

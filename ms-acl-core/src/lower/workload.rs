@@ -1,0 +1,91 @@
+//! Pods and the workloads that own them → what policy looks at.
+
+use std::net::IpAddr;
+
+use crate::model::{Diagnostic, NamedPort, PodFacts, PodOwner, Protocol, Severity};
+use crate::object::{Pod, ReplicaSet};
+use crate::ruleset::ObjectRef;
+
+/// Lowers a pod. A part of it that can't be read is left out and reported.
+pub fn pod(pod: &Pod) -> (PodFacts, Vec<Diagnostic>) {
+    let meta = &pod.metadata;
+    let mut diagnostics = Vec::new();
+    let mut fault = |path: String, detail: String| {
+        let object = ObjectRef::new("Pod", &meta.namespace, &meta.name);
+        diagnostics.push(Diagnostic { object, path, severity: Severity::Error, detail });
+    };
+
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    let ended = matches!(pod.status.phase.as_str(), "Succeeded" | "Failed");
+    if !ended && !pod.spec.host_network {
+        let listed = pod.status.pod_ips.iter().enumerate();
+        let listed = listed.map(|(index, entry)| (format!("/status/podIPs/{index}/ip"), entry.ip.as_str()));
+        for (path, text) in listed.chain([("/status/podIP".to_owned(), pod.status.pod_ip.as_str())]) {
+            match text.parse::<IpAddr>() {
+                Ok(address) if !addresses.contains(&address) => addresses.push(address),
+                Ok(_) => {}
+                Err(_) if text.is_empty() => {}
+                Err(_) => fault(path, format!("{text:?} is not an address")),
+            }
+        }
+    }
+
+    let mut ports = Vec::new();
+    for (list, containers) in
+        [("containers", &pod.spec.containers), ("initContainers", &pod.spec.init_containers)]
+    {
+        for (index, container) in containers.iter().enumerate() {
+            for (number, port) in container.ports.iter().enumerate().filter(|(_, port)| !port.name.is_empty())
+            {
+                let protocol = match port.protocol.as_str() {
+                    "" | "TCP" => Protocol::Tcp,
+                    "UDP" => Protocol::Udp,
+                    "SCTP" => Protocol::Sctp,
+                    other => {
+                        let path = format!("/spec/{list}/{index}/ports/{number}/protocol");
+                        fault(path, format!("{other:?} is not a protocol: TCP, UDP and SCTP are"));
+                        continue;
+                    }
+                };
+                ports.push(NamedPort { name: port.name.clone(), protocol, port: port.container_port });
+            }
+        }
+    }
+    ports.sort_unstable();
+    ports.dedup();
+
+    let owner = match meta.controller() {
+        None => PodOwner::Nobody,
+        Some(owner) if owner.kind == "ReplicaSet" => PodOwner::ReplicaSet {
+            name: owner.name.clone(),
+            template_hash: meta.labels.get("pod-template-hash").cloned(),
+        },
+        Some(_) => PodOwner::Other,
+    };
+    let facts = PodFacts {
+        namespace: meta.namespace.clone(),
+        name: meta.name.clone(),
+        labels: meta.labels.clone(),
+        node: pod.spec.node_name.clone(),
+        addresses,
+        ports,
+        owner,
+        created: meta.creation_timestamp.clone(),
+    };
+    (facts, diagnostics)
+}
+
+/// The Deployment that controls a ReplicaSet, if one does.
+pub fn deployment_of(replica_set: &ReplicaSet) -> Option<String> {
+    replica_set
+        .metadata
+        .controller()
+        .filter(|owner| owner.kind == "Deployment")
+        .map(|owner| owner.name.clone())
+}
+
+/// The Deployment whose ReplicaSet this is, by the name that a Deployment gives to its ReplicaSets:
+/// its own, a hyphen and the hash of the pod template.
+pub fn deployment_by_name<'a>(replica_set: &'a str, template_hash: &str) -> Option<&'a str> {
+    replica_set.strip_suffix(template_hash)?.strip_suffix('-').filter(|name| !name.is_empty())
+}
