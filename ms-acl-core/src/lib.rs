@@ -7,4 +7,5 @@ pub mod diff;
 pub mod lower;
 pub mod model;
 pub mod object;
+pub mod resolve;
 pub mod ruleset;

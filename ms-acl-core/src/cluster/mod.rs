@@ -173,6 +173,12 @@ impl Cluster {
         self.pods.values()
     }
 
+    /// The pods of a namespace, by name.
+    pub fn pods_of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a PodFacts> {
+        let start = (namespace.to_owned(), String::new());
+        self.pods.range(start..).take_while(move |((ns, _), _)| ns == namespace).map(|(_, pod)| pod)
+    }
+
     /// A pod by its name.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<&PodFacts> {
         self.pods.get(&(namespace.to_owned(), name.to_owned()))

@@ -1,8 +1,49 @@
 //! What is resolved → the rule graphs.
+//!
+//! ```text
+//! FORWARD, OUTPUT (and INPUT where traffic to the node is judged)
+//!   MS-FORWARD …        established traffic leaves at once; then by source, then by destination
+//!     MS-EGRESS         dispatch: the pod's address → the chain of its group
+//!       MS-E-<group>    one jump for each gate
+//!         MS-G-<gate>   its policies one after the other, then what happens otherwise
+//!           MS-P-<policy>
+//! ```
+//! A policy chain ends in `goto` to a chain that sets a mark and comes back to the gate.
+
+mod dispatch;
+mod gate;
+mod name;
+mod networks;
+mod policy;
+mod ports;
+mod sets;
+mod skeleton;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::cluster::Cluster;
-use crate::model::{Diagnostic, Settings};
-use crate::ruleset::Rulesets;
+use crate::model::Settings;
+use crate::resolve::{LocalPod, resolve};
+use crate::ruleset::{ChainName, Direction, Family, Ruleset, Rulesets};
+
+/// The chain to which a policy goes when it lets a flow pass.
+pub(crate) const PASS: &str = "MS-PASS";
+/// The chain to which a policy goes when it accepts a flow.
+pub(crate) const ALLOW: &str = "MS-ALLOW";
+/// The chain to which a policy goes when it refuses a flow with an answer.
+pub(crate) const REJECT: &str = "MS-REJECT";
+/// The chain that accepts what some gate wants accepted and every gate lets pass.
+pub(crate) const ACCEPT: &str = "MS-ACCEPT";
+/// Dispatch by source.
+pub(crate) const EGRESS: &str = "MS-EGRESS";
+/// Dispatch by destination.
+pub(crate) const INGRESS: &str = "MS-INGRESS";
+/// The operator's own chain.
+pub const ADMIN: &str = "MS-ADMIN";
 
 /// What a node shall enforce.
 #[derive(Debug, Clone)]
@@ -11,13 +52,33 @@ pub struct Compiled {
     pub rulesets: Rulesets,
     /// The number of this node's pods that have an address of their own.
     pub local_pods: usize,
-    /// What is worth knowing, beyond [`Cluster::diagnostics`].
-    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// Compiles what a node shall enforce, from scratch. The same cluster and settings give the same
 /// graphs to the byte, whatever the order in which the objects came.
 pub fn compile(cluster: &Cluster, settings: &Settings) -> Compiled {
-    let _ = (cluster, settings);
-    Compiled { rulesets: Rulesets::empty(), local_pods: 0, diagnostics: Vec::new() }
+    let pods = resolve(cluster, settings);
+    let family = |family| self::family(cluster, settings, &pods, family);
+    let rulesets = Rulesets { v4: family(Family::V4), v6: family(Family::V6) };
+    Compiled { rulesets, local_pods: pods.len() }
+}
+
+fn family(cluster: &Cluster, settings: &Settings, pods: &[LocalPod], family: Family) -> Ruleset {
+    let mut graph = Ruleset::new(family);
+    for (direction, root) in [(Direction::Egress, EGRESS), (Direction::Ingress, INGRESS)] {
+        let mut governed: BTreeMap<IpAddr, ChainName> = BTreeMap::new();
+        for pod in pods {
+            let mut addresses = pod.addresses.iter().filter(|a| Family::of(**a) == family).peekable();
+            if addresses.peek().is_none() {
+                continue;
+            }
+            if let Some(group) = gate::group(&mut graph, cluster, settings, (pod, direction)) {
+                governed.extend(addresses.map(|address| (*address, group.clone())));
+            }
+        }
+        dispatch::build(&mut graph, &name::fixed(root), direction, &governed);
+    }
+    skeleton::build(&mut graph, settings);
+    debug_assert!(graph.chains.values().all(|chain| Arc::strong_count(chain) == 1));
+    graph
 }

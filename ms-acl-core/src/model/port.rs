@@ -92,7 +92,7 @@ impl PortRange {
         for range in all {
             match merged.last_mut() {
                 Some(last) if u32::from(range.first) <= u32::from(last.last) + 1 => {
-                    last.last = last.last.max(range.last)
+                    last.last = last.last.max(range.last);
                 }
                 _ => merged.push(range),
             }

@@ -143,6 +143,7 @@ impl States {
     }
 
     /// Both sets of states together.
+    #[must_use]
     pub const fn or(self, other: States) -> States {
         States(self.0 | other.0)
     }

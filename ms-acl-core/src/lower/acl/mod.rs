@@ -7,6 +7,7 @@ mod read;
 mod rule;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Tree;
 use crate::model::{Action, Policy, Section, Subject};
@@ -26,7 +27,7 @@ pub struct AclFault {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AclDocument {
     source: Tree,
-    policies: Vec<Policy>,
+    policies: Vec<Arc<Policy>>,
     rules: usize,
     warnings: Vec<AclFault>,
 }
@@ -62,7 +63,7 @@ impl AclDocument {
     }
 
     /// One policy for each listed Deployment, in the order of the document.
-    pub fn policies(&self) -> &[Policy] {
+    pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
     }
 
@@ -82,7 +83,7 @@ impl AclDocument {
     }
 }
 
-fn document(reader: &mut Reader, source: &Tree) -> (Vec<Policy>, usize) {
+fn document(reader: &mut Reader, source: &Tree) -> (Vec<Arc<Policy>>, usize) {
     let fields = reader.fields("", source, &["defaultAction", "deployments"]);
     let default = default_action(reader, &fields).unwrap_or(Action::Accept);
     let mut policies = Vec::new();
@@ -100,7 +101,7 @@ fn document(reader: &mut Reader, source: &Tree) -> (Vec<Policy>, usize) {
         } else {
             seen.insert(name, path);
         }
-        policies.push(policy);
+        policies.push(Arc::new(policy));
     }
     (policies, rules)
 }

@@ -112,8 +112,7 @@ fn ports(reader: &mut Reader, fields: &Fields<'_>) -> Ports {
     let protocol = protocol(reader, fields);
     let ranges = ranges(reader, fields);
     match (protocol, ranges) {
-        (Err(()), _) => Ports::Any,
-        (Ok(None), None) => Ports::Any,
+        (Err(()), _) | (Ok(None), None) => Ports::Any,
         (Ok(Some(protocol)), None) => Ports::Of(vec![PortMatch { protocol, port: PortSpec::Any }]),
         (Ok(Some(protocol)), Some(ranges)) if protocol.has_ports() => Ports::Of(
             ranges.into_iter().map(|range| PortMatch { protocol, port: PortSpec::Range(range) }).collect(),
