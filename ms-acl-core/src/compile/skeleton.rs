@@ -52,9 +52,9 @@ pub(super) fn build(graph: &mut Ruleset, settings: &Settings) {
     hook(graph, Hook::Forward, "MS-FORWARD", forward);
 
     let mut output = established(marks, accepts);
-    output.extend(neighbour_discovery(graph.family));
-    if settings.node_traffic == NodeTraffic::Allow {
-        output.push(Rule::new(vec![Match::SourceIsLocal], Target::Return));
+    match settings.node_traffic {
+        NodeTraffic::Allow => output.push(Rule::new(vec![Match::SourceIsLocal], Target::Return)),
+        NodeTraffic::Enforce => output.extend(neighbour_discovery(graph.family)),
     }
     output.extend(judge(marks, accepts));
     hook(graph, Hook::Output, "MS-OUTPUT", output);

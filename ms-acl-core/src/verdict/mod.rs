@@ -1,0 +1,113 @@
+//! A packet walks the rule graph, as it would walk the kernel's.
+//!
+//! [`walk`] takes one packet through one family's graph from one base chain. [`Nodes`] judges a
+//! flow between two addresses of a cluster on every node that sees it.
+
+mod flow;
+mod packet;
+#[cfg(test)]
+mod tests;
+
+pub use flow::{Answer, Decision, DirectionAnswer, Flow, Nodes, Verdict};
+pub use packet::Packet;
+
+use crate::ruleset::{Chain, ChainName, Hook, RejectWith, Rule, Ruleset, Target};
+
+/// Where a packet's walk ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Back in the base chain: rules that follow our jump see it.
+    Pass,
+    /// Accepted: rules that follow our jump don't see it.
+    Accept,
+    /// Dropped.
+    Drop,
+    /// Dropped, and its sender is told.
+    Reject(RejectWith),
+}
+
+/// A rule that a packet met and whose matches held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit<'a> {
+    /// The chain's name.
+    pub chain: &'a ChainName,
+    /// The rule's index in it.
+    pub index: usize,
+    /// The rule.
+    pub rule: &'a Rule,
+}
+
+/// A packet's walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk<'a> {
+    /// Where it ended.
+    pub outcome: Outcome,
+    /// The packet's mark at the end.
+    pub mark: u32,
+    /// The connection's mark at the end.
+    pub connmark: u32,
+    /// The rules that it met and whose matches held, in order.
+    pub hits: Vec<Hit<'a>>,
+}
+
+/// More transitions than any graph of ours has; one that has more goes round in circles.
+const LIMIT: usize = 100_000;
+
+/// Takes a packet through a graph from a base chain. A hook without a jump of ours lets it pass. A
+/// graph that goes round in circles, which no kernel would take, drops it.
+pub fn walk<'a>(graph: &'a Ruleset, hook: Hook, packet: &Packet) -> Walk<'a> {
+    let mut packet = packet.clone();
+    let mut hits = Vec::new();
+    let mut stack: Vec<Position<'a>> =
+        graph.hooks.get(&hook).and_then(|name| enter(graph, name)).into_iter().collect();
+    let mut outcome = Outcome::Pass;
+    let mut transitions = 0;
+    while let Some(position) = stack.last_mut() {
+        let Some(rule) = position.chain.rules.get(position.next) else {
+            stack.pop();
+            continue;
+        };
+        let hit = Hit { chain: position.name, index: position.next, rule };
+        position.next += 1;
+        if !rule.matches.iter().all(|m| packet.matches(m, &graph.sets)) {
+            continue;
+        }
+        hits.push(hit);
+        transitions += 1;
+        if transitions > LIMIT {
+            outcome = Outcome::Drop;
+            break;
+        }
+        match &rule.target {
+            Target::Accept => outcome = Outcome::Accept,
+            Target::Drop => outcome = Outcome::Drop,
+            Target::Reject(with) => outcome = Outcome::Reject(*with),
+            Target::Return => {
+                stack.pop();
+            }
+            Target::Jump(name) => stack.extend(enter(graph, name)),
+            Target::Goto(name) => {
+                stack.pop();
+                stack.extend(enter(graph, name));
+            }
+            Target::SetMark { value, mask } => packet.mark = packet.mark & !mask ^ value,
+            Target::SetConnmark { value, mask } => packet.connmark = packet.connmark & !mask ^ value,
+            Target::Nflog { .. } | Target::Unreadable => {}
+        }
+        if outcome != Outcome::Pass {
+            break;
+        }
+    }
+    Walk { outcome, mark: packet.mark, connmark: packet.connmark, hits }
+}
+
+struct Position<'a> {
+    name: &'a ChainName,
+    chain: &'a Chain,
+    next: usize,
+}
+
+fn enter<'a>(graph: &'a Ruleset, name: &ChainName) -> Option<Position<'a>> {
+    let (name, chain) = graph.chains.get_key_value(name)?;
+    Some(Position { name, chain, next: 0 })
+}
