@@ -1,0 +1,32 @@
+.PHONY: demo test lint bench build doc clean
+
+# A small cluster of network namespaces on this machine, the daemon on every node, real packets.
+demo:
+	@scripts/setup
+	@cargo build --quiet --release --package ms-acld --package ms-acl-examples --example demo
+	@target/release/examples/demo
+
+build:
+	@scripts/setup build
+	cargo build --release --package ms-acld
+
+# Everything, the kernel included (as root).
+test:
+	@scripts/setup
+	@scripts/check-dependencies
+	@scripts/test
+
+lint:
+	@scripts/setup build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --document-private-items
+	scripts/check-dependencies
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: licences and sources not checked"; fi
+
+bench:
+	@scripts/setup
+	cargo bench --workspace
+
+clean:
+	cargo clean
