@@ -1,5 +1,7 @@
 //! Deployment ACLs: what a pushed document means for packets.
 
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests read better so")]
+
 mod world;
 
 use ms_acl_core::model::NodeTraffic;

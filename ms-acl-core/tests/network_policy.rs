@@ -1,5 +1,7 @@
 //! NetworkPolicy, item by item of the list that the semantics fix (design 2).
 
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests read better so")]
+
 mod world;
 
 use serde_json::json;
