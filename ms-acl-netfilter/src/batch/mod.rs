@@ -1,0 +1,147 @@
+//! Atomic batches of nf_tables: messages in, and for each of them a handle or a reason why not.
+
+mod explain;
+pub(crate) mod message;
+
+use ms_acl_core::ruleset::{Family, Hook};
+
+use crate::netlink::{Connection, Message, NetlinkError, Refusal};
+use crate::sys::Page;
+
+pub(crate) use message::Place;
+
+/// One message of a batch.
+#[derive(Debug, Clone)]
+pub(crate) enum Operation {
+    /// The table `filter`, if it doesn't exist yet.
+    Table(Family),
+    /// A base chain of it, if it doesn't exist yet.
+    BaseChain(Family, Hook),
+    /// A message of our own making.
+    Message(Vec<u8>),
+}
+
+/// What an operation is about: for the error that names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'t> {
+    /// What was to be done: `add a rule`.
+    pub(crate) action: &'static str,
+    pub(crate) family: Family,
+    pub(crate) chain: &'t str,
+    /// The rule that was to be added.
+    pub(crate) rule: Option<&'t ms_acl_core::ruleset::Rule>,
+}
+
+/// A batch that is being collected.
+#[derive(Debug, Default)]
+pub(crate) struct Batch<'t> {
+    operations: Vec<(Operation, Subject<'t>)>,
+}
+
+/// One operation that the kernel refused.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused<'t> {
+    /// The operation's index.
+    pub(crate) operation: usize,
+    pub(crate) subject: Option<Subject<'t>>,
+    pub(crate) refusal: Refusal,
+    /// The part of the message that the kernel pointed at: `match set`.
+    pub(crate) part: Option<String>,
+}
+
+/// Why a batch had no effect, or perhaps none.
+#[derive(Debug)]
+pub(crate) enum BatchError<'t> {
+    /// The kernel refused these operations, so it did none of the batch.
+    Refused(Vec<Refused<'t>>),
+    /// It isn't known whether the batch was carried out.
+    Unsure(NetlinkError),
+    /// More bytes than a batch can have. It wasn't sent.
+    TooLong,
+}
+
+impl<'t> Batch<'t> {
+    /// Adds an operation and returns its index.
+    pub(crate) fn push(&mut self, operation: Operation, subject: Subject<'t>) -> usize {
+        self.operations.push((operation, subject));
+        self.operations.len() - 1
+    }
+
+    /// The number of operations so far: the index of the next.
+    pub(crate) fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Whether there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// Sends everything in one datagram. Returns the handle of each operation's new rule.
+    pub(crate) fn send(&self, connection: &mut Connection) -> Result<Vec<Option<u64>>, BatchError<'t>> {
+        let mut raw = 0;
+        let mut small = 0;
+        for (operation, _) in &self.operations {
+            match operation {
+                Operation::Message(bytes) => raw += bytes.len().next_multiple_of(8),
+                Operation::Table(_) | Operation::BaseChain(..) => small += 1,
+            }
+        }
+        let mut page = Page::new(raw, small).ok_or(BatchError::TooLong)?;
+        let numbers: Vec<u32> = self
+            .operations
+            .iter()
+            .map(|(operation, _)| match operation {
+                Operation::Table(family) => page.table(*family),
+                Operation::BaseChain(family, hook) => page.base_chain(*family, *hook),
+                Operation::Message(bytes) => page.raw(bytes),
+            })
+            .collect();
+        // Numbers rise by one from the first on.
+        let first = numbers.first().copied().unwrap_or(0);
+        let index = |sequence: u32| {
+            let index = usize::try_from(sequence.checked_sub(first)?).ok()?;
+            (index < numbers.len()).then_some(index)
+        };
+
+        let mut handles = vec![None; numbers.len()];
+        let mut refused = Vec::new();
+        let outcome = connection.batch(&page.finish(), |reply| {
+            if let Some(refusal) = Refusal::read(reply) {
+                refused.push(self.refused(index(reply.sequence), refusal));
+            } else if let Some((index, handle)) = new_handle(reply, &index) {
+                handles[index] = Some(handle);
+            }
+        });
+        if !refused.is_empty() {
+            refused.dedup_by_key(|one| one.operation);
+            return Err(BatchError::Refused(refused));
+        }
+        match outcome {
+            Ok(()) => Ok(handles),
+            Err(error) => Err(BatchError::Unsure(error)),
+        }
+    }
+
+    fn refused(&self, index: Option<usize>, refusal: Refusal) -> Refused<'t> {
+        let operation = index.and_then(|index| self.operations.get(index));
+        let part = match (operation, refusal.offset) {
+            (Some((Operation::Message(bytes), _)), Some(offset)) => explain::part(bytes, offset),
+            _ => None,
+        };
+        Refused {
+            operation: index.unwrap_or(usize::MAX),
+            subject: operation.map(|(_, subject)| *subject),
+            refusal,
+            part,
+        }
+    }
+}
+
+/// The operation and the handle that an echo of a new rule is about.
+fn new_handle(reply: &Message<'_>, index: impl Fn(u32) -> Option<usize>) -> Option<(usize, u64)> {
+    if !message::is(reply, message::command::NEW_RULE) {
+        return None;
+    }
+    Some((index(reply.sequence)?, message::ListedRule::read(reply)?.handle))
+}

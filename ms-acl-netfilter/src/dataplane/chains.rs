@@ -1,0 +1,103 @@
+//! Deleting chains, also those that somebody else holds on to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ms_acl_core::ruleset::{ChainName, Family};
+
+use super::rules::fault_of;
+use super::{CommitFault, Dataplane, Kept};
+use crate::batch::message::{delete_chain, delete_rule};
+use crate::batch::{Batch, BatchError, Operation, Subject};
+use crate::own::ADMIN_CHAIN;
+
+type Key = (Family, ChainName);
+
+/// What became of chains that were to be deleted.
+pub(super) struct Dropped {
+    pub(super) deleted: usize,
+    pub(super) kept: Vec<Kept>,
+}
+
+/// Why an attempt failed, and how it goes on.
+enum Attempt {
+    /// These are gone already, those can't go: the next attempt leaves them out.
+    Again {
+        gone: Vec<Key>,
+        busy: Vec<(Key, String)>,
+    },
+    Failed(CommitFault),
+}
+
+impl Dataplane {
+    /// Empties and deletes chains, in one batch. One that somebody else jumps to stays, empty. The
+    /// operator's chain goes only while it has no rules, and is never emptied.
+    pub(super) fn drop_chains(&mut self, chains: &[Key]) -> Result<Dropped, CommitFault> {
+        let mut left: BTreeSet<&Key> = chains.iter().collect();
+        let mut busy: BTreeMap<Key, String> = BTreeMap::new();
+        while !left.is_empty() {
+            match self.try_drop(&left, &busy) {
+                Ok(()) => break,
+                Err(Attempt::Again { gone, busy: more }) => {
+                    left.retain(|key| !gone.contains(key));
+                    busy.retain(|key, _| !gone.contains(key));
+                    busy.extend(more);
+                }
+                Err(Attempt::Failed(fault)) => {
+                    self.known.read = false;
+                    return Err(fault);
+                }
+            }
+        }
+        for key in chains.iter().filter(|key| !busy.contains_key(key)) {
+            self.known.chains.remove(key);
+        }
+        let deleted = left.len() - busy.len();
+        let kept = busy.into_iter().map(|(key, why)| {
+            let what = format!("chain {} of {}", key.1, key.0);
+            if let Some(handles) = self.known.chains.get_mut(&key) {
+                *handles = (key.1.as_str() != ADMIN_CHAIN).then(Vec::new);
+            }
+            Kept { what, why }
+        });
+        Ok(Dropped { deleted, kept: kept.collect() })
+    }
+
+    fn try_drop(&mut self, left: &BTreeSet<&Key>, busy: &BTreeMap<Key, String>) -> Result<(), Attempt> {
+        let mut batch = Batch::default();
+        let mut keys: Vec<&Key> = Vec::new();
+        for key @ (family, name) in left.iter().filter(|key| key.1.as_str() != ADMIN_CHAIN) {
+            let subject =
+                Subject { action: "empty a chain", family: *family, chain: name.as_str(), rule: None };
+            keys.push(key);
+            batch.push(Operation::Message(delete_rule(*family, name.as_str(), None)), subject);
+        }
+        for key @ (family, name) in left.iter().filter(|key| !busy.contains_key(**key)) {
+            let subject =
+                Subject { action: "delete a chain", family: *family, chain: name.as_str(), rule: None };
+            let with_rules = name.as_str() != ADMIN_CHAIN;
+            keys.push(key);
+            batch.push(Operation::Message(delete_chain(*family, name.as_str(), with_rules)), subject);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let refused = match batch.send(&mut self.nft) {
+            Ok(_) => return Ok(()),
+            Err(BatchError::Refused(refused)) => refused,
+            Err(error) => return Err(Attempt::Failed(fault_of(error))),
+        };
+        let (mut gone, mut stuck) = (Vec::new(), Vec::new());
+        for one in &refused {
+            let Some(key) = keys.get(one.operation).copied() else { continue };
+            match one.refusal.errno {
+                libc::ENOENT => gone.push(key.clone()),
+                libc::EBUSY => stuck.push((key.clone(), one.refusal.to_string())),
+                _ => return Err(Attempt::Failed(fault_of(BatchError::Refused(refused)))),
+            }
+        }
+        if gone.is_empty() && stuck.is_empty() {
+            return Err(Attempt::Failed(fault_of(BatchError::Refused(refused))));
+        }
+        Err(Attempt::Again { gone, busy: stuck })
+    }
+}

@@ -1,0 +1,225 @@
+//! Sets of addresses over netlink, without the ipset tool: members travel in lists of up to 60 KB.
+//!
+//! Members and rules are not one atomic unit, and neither are the members of one message: when one is
+//! refused, those before it are in the set.
+
+mod message;
+
+use std::time::Duration;
+
+use ms_acl_core::ruleset::{Family, Member, SetKind, SetName};
+
+use crate::netlink::{Attribute, Connection, Message, NetlinkError, Refusal};
+pub(crate) use message::{PROTOCOL, is_kind};
+use message::{attribute, command};
+
+/// ipset's numbers of errors that are handled here.
+pub(crate) mod errno {
+    pub(crate) const BUSY: i32 = 4100;
+    pub(crate) const EXISTS: i32 = 4103;
+    pub(crate) const REFERENCED: i32 = 4108;
+}
+
+/// How often and how long a set that is still busy is tried again: the kernel lets go of a set some time
+/// after the last rule that named it went.
+const DESTROY_ATTEMPTS: u32 = 25;
+const DESTROY_PAUSE: Duration = Duration::from_millis(8);
+/// Messages of members that are sent before their replies are read.
+const MESSAGES_AT_ONCE: usize = 16;
+
+/// What a set is like, without its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetHeader {
+    /// The name.
+    pub name: String,
+    /// The type: `hash:ip`.
+    pub kind: String,
+    /// The family's number: 2 or 10, 0 for a type without one.
+    pub family: u8,
+    /// The kernel's number of the set, by which rules name it.
+    pub index: Option<u16>,
+    /// The number of members.
+    pub members: u32,
+    /// How many rules and sets name it.
+    pub references: u32,
+    /// How many members it can have.
+    pub limit: u32,
+}
+
+impl std::fmt::Display for SetHeader {
+    /// `hash:ip of family 2 for 65536 members`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let family = match self.family {
+            2 => "ipv4",
+            10 => "ipv6",
+            _ => "no family",
+        };
+        write!(f, "{} of {family} for {} members", self.kind, self.limit)
+    }
+}
+
+/// Why a member list was refused, and which member.
+#[derive(Debug, thiserror::Error)]
+#[error("{}{source}", .member.map(|member| format!("{member}: ")).unwrap_or_default())]
+pub struct MemberError {
+    /// The member, where it is known.
+    pub member: Option<Member>,
+    /// The reason.
+    pub source: NetlinkError,
+}
+
+/// A client with a socket of its own.
+#[derive(Debug)]
+pub struct Client {
+    connection: Connection,
+}
+
+impl Client {
+    /// Opens a socket in the network namespace of the calling thread.
+    pub fn open() -> std::io::Result<Self> {
+        Ok(Client { connection: Connection::open()? })
+    }
+
+    /// The highest protocol that the kernel speaks; an error if it has no sets.
+    pub fn protocol(&mut self) -> Result<u8, NetlinkError> {
+        let mut version = 0;
+        let message = message::new(command::PROTOCOL, 0, Family::V4).finish();
+        self.connection.request(message, |reply| {
+            version = reply.attributes().get(attribute::PROTOCOL).and_then(Attribute::u8).unwrap_or(0);
+        })?;
+        Ok(version)
+    }
+
+    /// Creates an empty set. With `exclusive`, one that exists already is refused; without, one that has
+    /// the same type and parameters is taken as it is.
+    pub fn create(
+        &mut self,
+        name: &SetName,
+        kind: SetKind,
+        family: Family,
+        exclusive: bool,
+    ) -> Result<(), NetlinkError> {
+        self.connection.request(message::create(name, kind, family, exclusive), |_| {})
+    }
+
+    /// Adds members. Those that are there already are no error.
+    pub fn add(&mut self, name: &SetName, family: Family, members: &[Member]) -> Result<(), MemberError> {
+        self.change(command::ADD, name, family, members)
+    }
+
+    /// Removes members. Those that aren't there are no error.
+    pub fn remove(&mut self, name: &SetName, family: Family, members: &[Member]) -> Result<(), MemberError> {
+        self.change(command::DELETE, name, family, members)
+    }
+
+    fn change(
+        &mut self,
+        command: u16,
+        name: &SetName,
+        family: Family,
+        members: &[Member],
+    ) -> Result<(), MemberError> {
+        let mut rest = members;
+        while !rest.is_empty() {
+            // Each message with the part of the members that it holds.
+            let mut parts = Vec::new();
+            let mut messages = Vec::new();
+            while !rest.is_empty() && messages.len() < MESSAGES_AT_ONCE {
+                let (bytes, taken) = message::members(command, name, family, rest)?;
+                messages.push(bytes);
+                parts.push(&rest[..taken]);
+                rest = &rest[taken..];
+            }
+            let mut line = None;
+            let sent = self.connection.requests_with_errors(messages, |error| {
+                line = line.or_else(|| message::refused_line(error));
+            });
+            if let Err((index, source)) = sent {
+                let part = parts.get(index).copied().unwrap_or_default();
+                let at = line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
+                return Err(MemberError { member: at.and_then(|at| part.get(at).copied()), source });
+            }
+        }
+        Ok(())
+    }
+
+    /// The headers of all sets of the namespace, or of one.
+    pub fn headers(&mut self, name: Option<&SetName>) -> Result<Vec<SetHeader>, NetlinkError> {
+        let message = message::list(name, true);
+        self.connection.collect(&message, Vec::new, |all, entry| all.extend(message::read_header(entry)))
+    }
+
+    /// The members of a set. `None` among them = a member that we can't read.
+    pub fn members(
+        &mut self,
+        name: &SetName,
+        kind: SetKind,
+        family: Family,
+    ) -> Result<Vec<Option<Member>>, NetlinkError> {
+        let message = message::list(Some(name), false);
+        self.connection.collect(&message, Vec::new, |all, entry| {
+            message::read_members(entry, kind, family, all);
+        })
+    }
+
+    /// The kernel's number of a set.
+    pub fn index(&mut self, name: &SetName) -> Result<u16, NetlinkError> {
+        let mut message = message::new(command::GET_BY_NAME, 0, Family::V4);
+        message.text(attribute::NAME, name.as_str());
+        let mut index = None;
+        self.connection.request(message.finish(), |reply: &Message<'_>| {
+            index = reply.attributes().get(attribute::INDEX).and_then(Attribute::be16);
+        })?;
+        index.ok_or(NetlinkError::Silent)
+    }
+
+    /// Removes all members.
+    pub fn flush(&mut self, name: &SetName) -> Result<(), NetlinkError> {
+        let mut message = message::new(command::FLUSH, 0, Family::V4);
+        message.text(attribute::NAME, name.as_str());
+        self.connection.request(message.finish(), |_| {})
+    }
+
+    /// Exchanges the contents of two sets of the same type. Rules go on naming the set they named.
+    pub fn swap(&mut self, one: &SetName, other: &SetName) -> Result<(), NetlinkError> {
+        let mut message = message::new(command::SWAP, 0, Family::V4);
+        message.text(attribute::NAME, one.as_str());
+        message.text(attribute::SECOND_NAME, other.as_str());
+        self.connection.request(message.finish(), |_| {})
+    }
+
+    /// Destroys sets. One that doesn't exist is no error. One that is busy is tried again for about 200
+    /// ms. Returns those that stay, with the reason.
+    pub fn destroy(&mut self, names: &[SetName]) -> Result<Vec<(SetName, Refusal)>, NetlinkError> {
+        let mut left: Vec<SetName> = names.to_vec();
+        let mut attempt = 0;
+        loop {
+            let mut stay = Vec::new();
+            for name in left {
+                let mut message = message::new(command::DESTROY, 0, Family::V4);
+                message.text(attribute::NAME, name.as_str());
+                match self.connection.request(message.finish(), |_| {}) {
+                    Ok(()) => {}
+                    Err(NetlinkError::Refused(refusal)) if refusal.errno == libc::ENOENT => {}
+                    Err(NetlinkError::Refused(refusal)) => stay.push((name, refusal)),
+                    Err(error) => return Err(error),
+                }
+            }
+            attempt += 1;
+            let busy = stay
+                .iter()
+                .any(|(_, refusal)| [errno::BUSY, errno::REFERENCED, libc::EBUSY].contains(&refusal.errno));
+            if !busy || attempt == DESTROY_ATTEMPTS {
+                return Ok(stay);
+            }
+            left = stay.into_iter().map(|(name, _)| name).collect();
+            std::thread::sleep(DESTROY_PAUSE);
+        }
+    }
+}
+
+impl From<message::UnfitMember> for MemberError {
+    fn from(unfit: message::UnfitMember) -> Self {
+        MemberError { member: Some(unfit.0), source: Refusal::plain(libc::EINVAL).into() }
+    }
+}
