@@ -3,101 +3,105 @@
 use std::sync::Arc;
 
 use super::name::Identity;
+use super::networks;
 use super::policy;
-use super::sets::{self, Content};
-use crate::cluster::Cluster;
-use crate::model::{Action, Settings};
-use crate::resolve::{Gate, LocalPod, ResolvedPolicy, Tier};
+use super::sets::{Content, SetSpec};
+use crate::model::{Action, Block, Settings};
+use crate::resolve::{Gate, ResolvedPolicy, Tier};
 use crate::ruleset::{
-    Chain, ChainName, Comment, Direction, GateKind, Match, Provenance, Rule, Ruleset, SetKey, SetRole,
-    States, Target,
+    Chain, ChainName, Comment, Direction, Family, GateKind, Match, Provenance, Rule, SetKey, SetRole, States,
+    Target,
 };
 
-/// The chain of the group that a pod's direction belongs to, built into the graph where it is new;
-/// `None` = ungoverned.
-pub(super) fn group(
-    graph: &mut Ruleset,
-    cluster: &Cluster,
-    settings: &Settings,
-    (pod, direction): (&LocalPod, Direction),
-) -> Option<ChainName> {
-    let gates = pod.gates(direction);
+/// The names of the chains that one direction of a pod needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupNames {
+    /// The group's chain: pods with equal gates share it.
+    pub(crate) group: ChainName,
+    /// The chains of its gates, in order.
+    pub(crate) gates: Vec<GateNames>,
+}
+
+/// The names of the chains that one gate needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GateNames {
+    /// The gate's chain.
+    pub(crate) gate: ChainName,
+    /// The chains of its policies: for each tier, in order.
+    pub(crate) policies: Vec<Vec<ChainName>>,
+}
+
+/// The names of the chains for one direction's gates; `None` = ungoverned.
+pub(crate) fn names(gates: &[Gate], direction: Direction) -> Option<GroupNames> {
     if gates.is_empty() {
         return None;
     }
-    let chains: Vec<ChainName> =
-        gates.iter().map(|gate| self::gate(graph, cluster, settings, (gate, direction))).collect();
+    let gates: Vec<GateNames> = gates.iter().map(|gate| gate_names(gate, direction)).collect();
     let mut identity = Identity::new("group");
     identity.direction(direction);
-    for chain in &chains {
-        identity.chain(chain);
+    for gate in &gates {
+        identity.chain(&gate.gate);
     }
-    let name = identity.chain_name(match direction {
+    let kind = match direction {
         Direction::Egress => 'E',
         Direction::Ingress => 'I',
-    });
-    if !graph.chains.contains_key(&name) {
-        let invalid = Rule::new(vec![Match::State(States::INVALID)], Target::Drop);
-        let jumps = chains.into_iter().map(|chain| Rule::new(Vec::new(), Target::Jump(chain)));
-        let rules = std::iter::once(invalid).chain(jumps).collect();
-        let kinds: Vec<String> = gates.iter().map(|gate| gate.kind.to_string()).collect();
-        let title = format!("{direction} of pods under {}", kinds.join(" and "));
-        graph.chains.insert(name.clone(), Arc::new(Chain { rules, title, ..Chain::default() }));
-    }
-    Some(name)
+    };
+    Some(GroupNames { group: identity.chain_name(kind), gates })
 }
 
-/// The chain of a gate, built into the graph where it is new.
-fn gate(
-    graph: &mut Ruleset,
-    cluster: &Cluster,
-    settings: &Settings,
-    (gate, direction): (&Gate, Direction),
-) -> ChainName {
+fn gate_names(gate: &Gate, direction: Direction) -> GateNames {
     let mut identity = Identity::new("gate");
     identity.direction(direction);
     identity.gate(gate.kind);
+    let mut policies = Vec::with_capacity(gate.tiers.len());
     for (index, tier) in gate.tiers.iter().enumerate() {
-        identity.number(tier.policies.len());
-        for resolved in &tier.policies {
-            if let Some(name) = policy_name(resolved, direction, index) {
-                identity.chain(&name);
-            }
+        let name = |resolved| policy::name(resolved, direction, gate.kind, index);
+        let names: Vec<ChainName> = tier.policies.iter().map(name).collect();
+        identity.number(names.len());
+        for name in &names {
+            identity.chain(name);
         }
         identity.action(tier.otherwise);
+        policies.push(names);
     }
-    let name = identity.chain_name('G');
-    if graph.chains.contains_key(&name) {
-        return name;
-    }
+    GateNames { gate: identity.chain_name('G'), policies }
+}
+
+/// The chain of a group.
+pub(crate) fn group_chain(names: &GroupNames, gates: &[Gate], direction: Direction) -> Chain {
+    let invalid = Rule::new(vec![Match::State(States::INVALID)], Target::Drop);
+    let jumps = names.gates.iter().map(|gate| Rule::new(Vec::new(), Target::Jump(gate.gate.clone())));
+    let rules = std::iter::once(invalid).chain(jumps).collect();
+    let kinds: Vec<String> = gates.iter().map(|gate| gate.kind.to_string()).collect();
+    let title = format!("{direction} of pods under {}", kinds.join(" and "));
+    Chain { rules, title, ..Chain::default() }
+}
+
+/// The chain of a gate, and the sets that it names.
+pub(crate) fn gate_chain(
+    names: &GateNames,
+    gate: &Gate,
+    settings: &Settings,
+    (direction, family): (Direction, Family),
+) -> (Chain, Vec<SetSpec>) {
     let marks = settings.marks;
+    let mut sets = Vec::new();
     let clear = Target::SetMark { value: 0, mask: marks.pass | marks.next };
     let mut rules = vec![Rule::new(Vec::new(), clear)];
     if gate.kind == GateKind::Kubernetes {
-        rules.extend(outside_range(graph, cluster, settings, direction));
+        rules.extend(outside_range(settings, direction, family, &mut sets));
     }
-    for (index, tier) in gate.tiers.iter().enumerate() {
-        for resolved in &tier.policies {
-            let Some(chain) = policy_name(resolved, direction, index) else { continue };
-            if !graph.chains.contains_key(&chain) {
-                let built = policy::chain(graph, cluster, resolved, direction);
-                graph.chains.insert(chain.clone(), Arc::new(built));
-            }
+    for (tier, chains) in gate.tiers.iter().zip(&names.policies) {
+        for (resolved, chain) in tier.policies.iter().zip(chains) {
             let comment = Some(comment(gate.kind, resolved));
-            rules.push(Rule { comment, ..Rule::new(Vec::new(), Target::Jump(chain)) });
+            rules.push(Rule { comment, ..Rule::new(Vec::new(), Target::Jump(chain.clone())) });
             let passed = Match::Mark { value: marks.pass, mask: marks.pass };
             rules.push(Rule::new(vec![passed], Target::Return));
         }
         rules.extend(otherwise(gate.kind, tier, direction));
     }
     let title = format!("{direction} gate {}", gate.kind);
-    graph.chains.insert(name.clone(), Arc::new(Chain { rules, title, ..Chain::default() }));
-    name
-}
-
-fn policy_name(resolved: &ResolvedPolicy, direction: Direction, tier: usize) -> Option<ChainName> {
-    let section = resolved.policy.section(direction)?;
-    Some(policy::name(resolved, direction, section, tier))
+    (Chain { rules, title, ..Chain::default() }, sets)
 }
 
 fn comment(gate: GateKind, resolved: &ResolvedPolicy) -> Comment {
@@ -112,23 +116,27 @@ fn comment(gate: GateKind, resolved: &ResolvedPolicy) -> Comment {
 
 /// Flows whose other end lies outside of the range that Kubernetes policy controls pass its gate.
 fn outside_range(
-    graph: &mut Ruleset,
-    cluster: &Cluster,
     settings: &Settings,
     direction: Direction,
+    family: Family,
+    sets: &mut Vec<SetSpec>,
 ) -> Option<Rule> {
-    let range = settings.pod_ip_range(graph.family);
+    let blocks: Vec<Block> =
+        settings.pod_ip_range(family).into_iter().map(|net| Block { net, except: Vec::new() }).collect();
+    let range = networks::union(&blocks, family);
     let outside = match (&range[..], direction) {
         ([], _) => return None,
         ([net], Direction::Egress) => Match::NotDestination(*net),
         ([net], Direction::Ingress) => Match::NotSource(*net),
         (_, direction) => {
-            let set = sets::ensure(graph, cluster, SetRole::Refuse, &Content::Networks(range));
+            let spec = SetSpec::new(SetRole::Refuse, family, Content::Networks(range));
             let key = match direction {
                 Direction::Egress => SetKey::Destination,
                 Direction::Ingress => SetKey::Source,
             };
-            Match::NotInSet(set, key)
+            let outside = Match::NotInSet(spec.name.clone(), key);
+            sets.push(spec);
+            outside
         }
     };
     Some(Rule::new(vec![outside], Target::Return))

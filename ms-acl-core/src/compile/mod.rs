@@ -27,8 +27,9 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::model::Settings;
-use crate::resolve::{LocalPod, resolve};
-use crate::ruleset::{ChainName, Direction, Family, Ruleset, Rulesets};
+use crate::resolve::{Gate, LocalPod, resolve};
+use crate::ruleset::{Chain, ChainName, Direction, Family, Ruleset, Rulesets};
+use sets::SetSpec;
 
 /// The chain to which a policy goes when it lets a flow pass.
 pub(crate) const PASS: &str = "MS-PASS";
@@ -72,13 +73,49 @@ fn family(cluster: &Cluster, settings: &Settings, pods: &[LocalPod], family: Fam
             if addresses.peek().is_none() {
                 continue;
             }
-            if let Some(group) = gate::group(&mut graph, cluster, settings, (pod, direction)) {
-                governed.extend(addresses.map(|address| (*address, group.clone())));
+            if let Some(names) = gate::names(pod.gates(direction), direction) {
+                group(&mut graph, cluster, settings, (&names, pod.gates(direction), direction));
+                governed.extend(addresses.map(|address| (*address, names.group.clone())));
             }
         }
         dispatch::build(&mut graph, &name::fixed(root), direction, &governed);
     }
     skeleton::build(&mut graph, settings);
-    debug_assert!(graph.chains.values().all(|chain| Arc::strong_count(chain) == 1));
     graph
+}
+
+/// Puts the chains and sets of a group into the graph, unless they are there.
+fn group(
+    graph: &mut Ruleset,
+    cluster: &Cluster,
+    settings: &Settings,
+    (names, gates, direction): (&gate::GroupNames, &[Gate], Direction),
+) {
+    if graph.chains.contains_key(&names.group) {
+        return;
+    }
+    let chain = gate::group_chain(names, gates, direction);
+    graph.chains.insert(names.group.clone(), Arc::new(chain));
+    for (names, gate) in names.gates.iter().zip(gates) {
+        if graph.chains.contains_key(&names.gate) {
+            continue;
+        }
+        let (chain, sets) = gate::gate_chain(names, gate, settings, (direction, graph.family));
+        insert(graph, cluster, &names.gate, (chain, sets));
+        for (tier, names) in gate.tiers.iter().zip(&names.policies) {
+            for (resolved, name) in tier.policies.iter().zip(names) {
+                if !graph.chains.contains_key(name) {
+                    let built = policy::chain(resolved, direction, graph.family);
+                    insert(graph, cluster, name, built);
+                }
+            }
+        }
+    }
+}
+
+fn insert(graph: &mut Ruleset, cluster: &Cluster, name: &ChainName, (chain, sets): (Chain, Vec<SetSpec>)) {
+    graph.chains.insert(name.clone(), Arc::new(chain));
+    for spec in sets {
+        graph.sets.entry(spec.name.clone()).or_insert_with(|| Arc::new(spec.fill(cluster)));
+    }
 }

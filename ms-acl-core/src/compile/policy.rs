@@ -1,4 +1,5 @@
-//! The chain of one policy in one direction: its rules as lines.
+//! The chain of one policy in one direction: its rules as lines. Depends on the policy and the resolved
+//! ports only, never on who is a member of a set.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,12 +9,12 @@ use ipnet::IpNet;
 use super::name::{Identity, fixed};
 use super::networks;
 use super::ports;
-use super::sets::{self, Content, PortHolders};
-use crate::cluster::Cluster;
-use crate::model::{Action, Block, Peer, Peers, Policy, PolicyRule, PortMatch, PortSpec, Ports, Section};
-use crate::resolve::ResolvedPolicy;
+use super::sets::{Content, PortHolders, SetSpec};
+use crate::model::{Action, Block, Peer, Peers, Policy, PolicyRule, PortMatch, PortSpec, Ports};
+use crate::resolve::{NamedPorts, ResolvedPolicy};
 use crate::ruleset::{
-    Chain, ChainName, Direction, Match, NflogPrefix, Provenance, Rule, Ruleset, SetKey, SetRole, Target,
+    Chain, ChainName, Direction, Family, GateKind, Match, NflogPrefix, Provenance, Rule, SetKey, SetName,
+    SetRole, Target,
 };
 
 /// The netlink group of log entries.
@@ -26,31 +27,31 @@ const FEW_NETWORKS: usize = 4;
 pub(super) fn name(
     resolved: &ResolvedPolicy,
     direction: Direction,
-    section: &Section,
+    gate: GateKind,
     tier: usize,
 ) -> ChainName {
     let mut identity = Identity::new("policy");
     identity.object(&resolved.policy.object);
     identity.direction(direction);
-    identity.gate(section.gate);
+    identity.gate(gate);
     identity.number(tier);
     identity.named_ports(&resolved.ports);
     identity.chain_name('P')
 }
 
-/// Builds a policy's chain, and the sets that it needs, into the graph.
+/// A policy's chain, and the sets that it names.
 pub(super) fn chain(
-    graph: &mut Ruleset,
-    cluster: &Cluster,
     resolved: &ResolvedPolicy,
     direction: Direction,
-) -> Chain {
+    family: Family,
+) -> (Chain, Vec<SetSpec>) {
     let policy = &resolved.policy;
     let mut rules = Vec::new();
+    let mut sets = Vec::new();
     for rule in policy.section(direction).into_iter().flat_map(|section| &section.rules) {
         let provenance = Arc::new(provenance(policy, direction, rule));
         let mut written = HashSet::new();
-        let mut lines = Lines { graph: &mut *graph, cluster, resolved, direction, rule };
+        let mut lines = Lines { family, ports: &resolved.ports, direction, rule, sets: &mut sets };
         for matches in lines.all() {
             if !written.insert(matches.clone()) {
                 continue;
@@ -64,7 +65,8 @@ pub(super) fn chain(
             rules.push(Rule { matches, target: target(rule.action), comment: None, provenance });
         }
     }
-    Chain { rules, title: format!("{direction} of {}", policy.object), ..Chain::default() }
+    let title = format!("{direction} of {}", policy.object);
+    (Chain { rules, title, ..Chain::default() }, sets)
 }
 
 /// What a rule does in a policy's chain, or a gate does otherwise.
@@ -82,7 +84,7 @@ fn provenance(policy: &Policy, direction: Direction, rule: &PolicyRule) -> Prove
     Provenance {
         object: Some(policy.object.clone()),
         direction,
-        gate: gate.unwrap_or(crate::ruleset::GateKind::Kubernetes),
+        gate: gate.unwrap_or(GateKind::Kubernetes),
         rule: Some(rule.index),
         label: rule.label.clone(),
     }
@@ -90,11 +92,11 @@ fn provenance(policy: &Policy, direction: Direction, rule: &PolicyRule) -> Prove
 
 /// What is needed to write one rule as lines.
 struct Lines<'a> {
-    graph: &'a mut Ruleset,
-    cluster: &'a Cluster,
-    resolved: &'a ResolvedPolicy,
+    family: Family,
+    ports: &'a NamedPorts,
     direction: Direction,
     rule: &'a PolicyRule,
+    sets: &'a mut Vec<SetSpec>,
 }
 
 impl Lines<'_> {
@@ -102,7 +104,7 @@ impl Lines<'_> {
     fn all(&mut self) -> Vec<Vec<Match>> {
         let ports = match &self.rule.ports {
             Ports::Any => vec![Vec::new()],
-            Ports::Of(ports) => ports::lines(ports, &self.resolved.ports),
+            Ports::Of(ports) => ports::lines(ports, self.ports),
         };
         let mut lines = Vec::new();
         if !ports.is_empty() {
@@ -128,19 +130,19 @@ impl Lines<'_> {
     fn peers(&mut self) -> Vec<(Option<Match>, Option<Match>)> {
         let Peers::Of(peers) = &self.rule.peers else { return vec![(None, None)] };
         let mut lines = Vec::new();
-        let nets = networks::union(peers.iter().filter_map(block), self.graph.family);
+        let nets = networks::union(peers.iter().filter_map(block), self.family);
         if nets.iter().any(|net| net.prefix_len() == 0) {
             return vec![(None, None)];
         }
         if nets.len() > FEW_NETWORKS {
-            let set = self.set(&Content::Networks(nets));
+            let set = self.set(Content::Networks(nets));
             lines.push((None, Some(set)));
         } else {
             lines.extend(nets.into_iter().map(|net| (Some(self.address(net)), None)));
         }
         for peer in peers {
             if let Peer::Pods(scope) = peer {
-                let set = self.set(&Content::Pods(scope.clone()));
+                let set = self.set(Content::Pods(scope.clone()));
                 lines.push((None, Some(set)));
             }
         }
@@ -155,7 +157,7 @@ impl Lines<'_> {
         match &self.rule.peers {
             Peers::Any => holders.push(PortHolders::Everybody),
             Peers::Of(peers) => {
-                let nets = networks::union(peers.iter().filter_map(block), self.graph.family);
+                let nets = networks::union(peers.iter().filter_map(block), self.family);
                 if !nets.is_empty() {
                     holders.push(PortHolders::Networks(nets));
                 }
@@ -168,13 +170,20 @@ impl Lines<'_> {
         }
         for holders in holders {
             let content = Content::NamedPort(holders, name.clone(), port.protocol);
-            let set = sets::ensure(self.graph, self.cluster, self.role(), &content);
+            let set = self.name(content);
             lines.push(vec![Match::Protocol(port.protocol), Match::InSet(set, SetKey::DestinationPort)]);
         }
     }
 
-    fn set(&mut self, content: &Content) -> Match {
-        let set = sets::ensure(self.graph, self.cluster, self.role(), content);
+    fn name(&mut self, content: Content) -> SetName {
+        let spec = SetSpec::new(self.role(), self.family, content);
+        let name = spec.name.clone();
+        self.sets.push(spec);
+        name
+    }
+
+    fn set(&mut self, content: Content) -> Match {
+        let set = self.name(content);
         let key = match self.direction {
             Direction::Egress => SetKey::Destination,
             Direction::Ingress => SetKey::Source,

@@ -3,18 +3,17 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::name::Identity;
 use crate::cluster::Cluster;
 use crate::model::{NamespaceScope, PodFacts, PodScope, Protocol};
-use crate::ruleset::{Family, Member, Ruleset, Set, SetKind, SetName, SetRole};
+use crate::ruleset::{Family, Member, Set, SetKind, SetName, SetRole};
 
 /// What a set holds.
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// The addresses of pods.
     Pods(PodScope),
     /// The addresses of pods, each with the numbers that a named port has there.
@@ -25,7 +24,7 @@ pub(super) enum Content {
 
 /// Whose named ports.
 #[derive(Debug, Clone)]
-pub(super) enum PortHolders {
+pub(crate) enum PortHolders {
     /// Every pod's.
     Everybody,
     /// Those of these pods.
@@ -35,7 +34,7 @@ pub(super) enum PortHolders {
 }
 
 impl Content {
-    pub(super) fn kind(&self) -> SetKind {
+    fn kind(&self) -> SetKind {
         match self {
             Content::Pods(_) => SetKind::Addresses,
             Content::NamedPort(..) => SetKind::AddressPorts,
@@ -113,20 +112,34 @@ impl Content {
     }
 }
 
-/// Puts the set into the graph, unless it is there already.
-pub(super) fn ensure(graph: &mut Ruleset, cluster: &Cluster, role: SetRole, content: &Content) -> SetName {
-    let family = graph.family;
-    let name = content.name(role, family);
-    graph.sets.entry(name.clone()).or_insert_with(|| {
-        Arc::new(Set {
-            family,
-            kind: content.kind(),
-            role,
-            members: content.members(cluster, family),
-            title: content.title(),
-        })
-    });
-    name
+/// A set that a chain names.
+#[derive(Debug, Clone)]
+pub(crate) struct SetSpec {
+    /// Its name: equal for equal content in the same role and family.
+    pub(crate) name: SetName,
+    /// Its family.
+    pub(crate) family: Family,
+    /// The side of the decision it stands on.
+    pub(crate) role: SetRole,
+    /// What it holds.
+    pub(crate) content: Content,
+}
+
+impl SetSpec {
+    pub(super) fn new(role: SetRole, family: Family, content: Content) -> Self {
+        SetSpec { name: content.name(role, family), family, role, content }
+    }
+
+    /// The set with its members of this moment.
+    pub(crate) fn fill(&self, cluster: &Cluster) -> Set {
+        Set {
+            family: self.family,
+            kind: self.content.kind(),
+            role: self.role,
+            members: self.content.members(cluster, self.family),
+            title: self.content.title(),
+        }
+    }
 }
 
 fn pods_in<'a>(cluster: &'a Cluster, scope: &'a PodScope) -> Box<dyn Iterator<Item = &'a PodFacts> + 'a> {
