@@ -1,1 +1,6 @@
 //! For tests and the demo: clusters of network namespaces, a connection prober, builders and an oracle.
+
+#[cfg(feature = "oracle")]
+pub mod oracle;
+#[cfg(feature = "oracle")]
+pub mod random;

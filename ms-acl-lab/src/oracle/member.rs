@@ -1,0 +1,92 @@
+//! Who is behind an address: pods, their namespaces' labels, their nodes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ms_acl_core::object::Pod;
+
+use super::{Protocol, World};
+
+/// The pod that an address belongs to. Of several the one that was created last (39), and of those
+/// the one whose namespace and name are the greatest.
+pub(super) fn pod_at(world: &World, address: IpAddr) -> Option<&Pod> {
+    let mut found: Option<&Pod> = None;
+    for pod in &world.pods {
+        if is_member(pod)
+            && addresses(pod).contains(&address)
+            && found.is_none_or(|other| is_newer(pod, other))
+        {
+            found = Some(pod);
+        }
+    }
+    found
+}
+
+/// Whether a pod has a network of its own that still lives. Pods of the host's network never count;
+/// finished ones no longer (39); terminating ones still do (38), and pending ones as soon as they have
+/// an address (37).
+fn is_member(pod: &Pod) -> bool {
+    let finished = ["Succeeded", "Failed"].contains(&pod.status.phase.as_str());
+    !pod.spec.host_network && !finished
+}
+
+/// 17: all addresses count. What isn't an address yet is none.
+pub(super) fn addresses(pod: &Pod) -> Vec<IpAddr> {
+    let listed = pod.status.pod_ips.iter().map(|listed| &listed.ip);
+    listed.chain([&pod.status.pod_ip]).filter_map(|text| text.parse().ok()).collect()
+}
+
+/// The API server writes all times in UTC and in whole seconds: their order is that of their texts.
+fn is_newer(pod: &Pod, other: &Pod) -> bool {
+    let age = |pod: &Pod| {
+        let meta = &pod.metadata;
+        (meta.creation_timestamp.clone(), meta.namespace.clone(), meta.name.clone())
+    };
+    age(pod) > age(other)
+}
+
+/// The labels of a namespace. One without an object has only the label that every namespace has.
+pub(super) fn namespace_labels(world: &World, name: &str) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    for namespace in &world.namespaces {
+        if namespace.metadata.name == name {
+            labels.clone_from(&namespace.metadata.labels);
+        }
+    }
+    labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+    labels
+}
+
+/// Whether an address is one of a pod's own node.
+pub(super) fn is_own_node(world: &World, pod: &Pod, address: IpAddr) -> bool {
+    for node in &world.nodes {
+        for listed in &node.status.addresses {
+            if node.metadata.name == pod.spec.node_name
+                && ["InternalIP", "ExternalIP"].contains(&listed.kind.as_str())
+                && listed.address.parse() == Ok(address)
+            {
+                return true;
+            }
+        }
+    }
+    world.local_addresses.get(&pod.spec.node_name).is_some_and(|local| local.contains(&address))
+}
+
+/// Whether a port of a pod has this name, this protocol and this number. All containers count, init
+/// containers too (29); a name may stand for several ports (28), and every one of them counts.
+pub(super) fn has_named_port(pod: &Pod, name: &str, protocol: Protocol, number: u16) -> bool {
+    for container in pod.spec.containers.iter().chain(&pod.spec.init_containers) {
+        for port in &container.ports {
+            let spoken = match port.protocol.as_str() {
+                "" | "TCP" => Some(Protocol::Tcp),
+                "UDP" => Some(Protocol::Udp),
+                "SCTP" => Some(Protocol::Sctp),
+                _ => None,
+            };
+            if port.name == name && spoken == Some(protocol) && port.container_port == number {
+                return true;
+            }
+        }
+    }
+    false
+}
