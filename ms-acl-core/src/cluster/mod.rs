@@ -4,10 +4,9 @@
 //! the last version of each object only, never on the order in which they came, with one exception
 //! that is meant: an object that turns invalid keeps its last valid version.
 
-mod address;
+mod intern;
 mod owner;
-#[cfg(test)]
-mod tests;
+mod pods;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,10 +17,16 @@ use crate::lower::{network_policy, selector, workload};
 use crate::model::{Diagnostic, Labels, NamespaceScope, PodFacts, PodScope, Policy, Selector, Severity};
 use crate::object::{DecodeError, NetworkPolicy, Object};
 use crate::ruleset::ObjectRef;
-use address::AddressBook;
+use pods::Pods;
+
+pub(crate) use pods::HolderChange;
 
 /// A namespace and a name.
 pub(crate) type Key = (String, String);
+
+pub(crate) fn key(namespace: &str, name: &str) -> Key {
+    (namespace.to_owned(), name.to_owned())
+}
 
 /// The label that every namespace has: its name.
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -29,8 +34,7 @@ pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Everything that is known of a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
-    pods: BTreeMap<Key, PodFacts>,
-    addresses: AddressBook,
+    pods: Pods,
     namespaces: BTreeMap<String, Labels>,
     nodes: BTreeMap<String, crate::object::Node>,
     deployments: BTreeMap<Key, Selector>,
@@ -63,7 +67,7 @@ impl Cluster {
             Object::Pod(pod) => {
                 let (facts, diagnostics) = workload::pod(&pod);
                 self.note(name, diagnostics);
-                self.put_pod(key, facts);
+                self.pods.put(facts);
             }
             Object::Namespace(namespace) => {
                 self.namespaces.insert(key.1, namespace.metadata.labels);
@@ -122,7 +126,9 @@ impl Cluster {
         self.faults.remove(object);
         let key = (object.namespace.clone(), object.name.clone());
         match object.kind {
-            "Pod" => self.remove_pod(&key),
+            "Pod" => {
+                self.pods.remove(&key.0, &key.1);
+            }
             "Namespace" => {
                 self.namespaces.remove(&object.name);
             }
@@ -170,29 +176,28 @@ impl Cluster {
 
     /// All pods, ordered by namespace and name.
     pub fn pods(&self) -> impl Iterator<Item = &PodFacts> {
-        self.pods.values()
+        self.pods.iter().map(|pod| &**pod)
     }
 
     /// The pods of a namespace, by name.
     pub fn pods_of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a PodFacts> {
-        let start = (namespace.to_owned(), String::new());
-        self.pods.range(start..).take_while(move |((ns, _), _)| ns == namespace).map(|(_, pod)| pod)
+        self.pods.of(namespace).map(|pod| &**pod)
     }
 
     /// A pod by its name.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<&PodFacts> {
-        self.pods.get(&(namespace.to_owned(), name.to_owned()))
+        self.pods.get(namespace, name).map(|pod| &**pod)
     }
 
     /// The pod that has an address: of several, the newest.
     pub fn pod_at(&self, address: IpAddr) -> Option<&PodFacts> {
-        self.pods.get(self.addresses.owner(address)?)
+        self.pods.holder(address).map(|pod| &**pod)
     }
 
     /// The addresses that a pod really has: none that a newer pod has.
     pub fn addresses_of<'a>(&'a self, pod: &'a PodFacts) -> impl Iterator<Item = IpAddr> + 'a {
         pod.addresses.iter().copied().filter(|address| {
-            self.addresses.owner(*address).is_some_and(|(ns, name)| *ns == pod.namespace && *name == pod.name)
+            self.pods.holder(*address).is_some_and(|h| h.namespace == pod.namespace && h.name == pod.name)
         })
     }
 
@@ -220,7 +225,7 @@ impl Cluster {
     /// Whether a pod lies in a scope.
     pub fn in_scope(&self, pod: &PodFacts, scope: &PodScope) -> bool {
         let namespace_matches = match &scope.namespaces {
-            NamespaceScope::Named(name) => *name == pod.namespace,
+            NamespaceScope::Named(name) => **name == *pod.namespace,
             NamespaceScope::Selected(selector) => self.namespace_matches(&pod.namespace, selector),
         };
         namespace_matches && scope.pods.matches(&pod.labels)
@@ -236,18 +241,6 @@ impl Cluster {
     /// All NetworkPolicies that are in force.
     pub fn network_policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.policies.values().map(|entry| &entry.policy)
-    }
-
-    fn put_pod(&mut self, key: Key, facts: PodFacts) {
-        self.remove_pod(&key);
-        self.addresses.add(&key, &facts);
-        self.pods.insert(key, facts);
-    }
-
-    fn remove_pod(&mut self, key: &Key) {
-        if let Some(old) = self.pods.remove(key) {
-            self.addresses.remove(key, &old);
-        }
     }
 
     fn put_policy(&mut self, name: ObjectRef, key: Key, object: &NetworkPolicy) {
@@ -277,7 +270,7 @@ impl Cluster {
     fn knows(&self, object: &ObjectRef) -> bool {
         let key = (object.namespace.clone(), object.name.clone());
         match object.kind {
-            "Pod" => self.pods.contains_key(&key),
+            "Pod" => self.pods.get(&key.0, &key.1).is_some(),
             "Namespace" => self.namespaces.contains_key(&object.name),
             "Node" => self.nodes.contains_key(&object.name),
             "Deployment" => self.deployments.contains_key(&key),

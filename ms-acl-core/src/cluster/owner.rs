@@ -1,6 +1,6 @@
 //! Which Deployment a pod belongs to.
 
-use super::Cluster;
+use super::{Cluster, key};
 use crate::lower::acl::AclDocument;
 use crate::lower::workload::deployment_by_name;
 use crate::model::{Diagnostic, PodFacts, PodOwner, Severity, Subject};
@@ -13,7 +13,7 @@ impl Cluster {
     pub fn deployment_of<'a>(&'a self, pod: &'a PodFacts) -> Option<&'a str> {
         match &pod.owner {
             PodOwner::ReplicaSet { name, template_hash } => {
-                match self.replica_sets.get(&(pod.namespace.clone(), name.clone())) {
+                match self.replica_sets.get(&key(&pod.namespace, name)) {
                     Some(deployment) => deployment.as_deref(),
                     None => deployment_by_name(name, template_hash.as_deref()?),
                 }
@@ -27,8 +27,8 @@ impl Cluster {
     }
 
     fn selecting_deployments<'a>(&'a self, pod: &'a PodFacts) -> Vec<&'a str> {
-        let start = (pod.namespace.clone(), String::new());
-        let in_namespace = self.deployments.range(start..).take_while(|((ns, _), _)| *ns == pod.namespace);
+        let start = key(&pod.namespace, "");
+        let in_namespace = self.deployments.range(start..).take_while(|((ns, _), _)| **ns == *pod.namespace);
         let selecting = in_namespace.filter(|(_, selector)| selector.matches(&pod.labels));
         selecting.map(|((_, name), _)| name.as_str()).collect()
     }
@@ -55,13 +55,13 @@ impl Cluster {
                 warnings.push(warn(object, detail));
             }
         }
-        for pod in self.pods.values().filter(|pod| namespaces.contains(pod.namespace.as_str())) {
+        for pod in self.pods().filter(|pod| namespaces.contains(&*pod.namespace)) {
             if pod.owner != PodOwner::Nobody || pod.addresses.is_empty() {
                 continue;
             }
             let selecting = self.selecting_deployments(pod);
             if selecting.len() > 1 {
-                let object = ObjectRef::new("Pod", &pod.namespace, &pod.name);
+                let object = ObjectRef::new("Pod", &*pod.namespace, &*pod.name);
                 let list = selecting.join(" and ");
                 let detail =
                     format!("no owner, and the Deployments {list} all select it: no ACL is in force for it");

@@ -1,28 +1,38 @@
 //! A pod, cut down to what policy looks at.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Labels, Protocol};
 
-/// A pod as policy sees it.
+/// A pod as policy sees it. Texts and labels that many pods have in common are shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodFacts {
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its labels.
-    pub labels: Labels,
+    pub labels: Arc<Labels>,
     /// The node it runs on; empty = none yet.
-    pub node: String,
+    pub node: Arc<str>,
     /// Its addresses, none while it has no network of its own: not started, ended, or host network.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Box<[IpAddr]>,
     /// Its containers' named ports.
-    pub ports: Vec<NamedPort>,
+    pub ports: Arc<[NamedPort]>,
     /// Who controls it.
     pub owner: PodOwner,
-    /// RFC 3339 time of its creation: of two pods with one address the newer has it.
-    pub created: String,
+    /// When it was created, as the number that the digits of date and time form; 0 = unknown. Of two
+    /// pods with one address the newer has it.
+    pub created: u64,
+}
+
+impl PodFacts {
+    /// Whether it is newer than another pod; the name decides between pods of one second.
+    pub fn is_newer_than(&self, other: &PodFacts) -> bool {
+        let age = |pod: &PodFacts| (pod.created, Arc::clone(&pod.namespace), Arc::clone(&pod.name));
+        age(self) > age(other)
+    }
 }
 
 /// A named port of a container.
@@ -44,9 +54,9 @@ pub enum PodOwner {
     /// A ReplicaSet.
     ReplicaSet {
         /// Its name.
-        name: String,
+        name: Arc<str>,
         /// The pod's `pod-template-hash` label, with which a Deployment ends its ReplicaSets' names.
-        template_hash: Option<String>,
+        template_hash: Option<Arc<str>>,
     },
     /// Something that no Deployment stands behind.
     Other,

@@ -21,9 +21,9 @@ pub type NamedPorts = BTreeMap<(String, Protocol), Vec<PortRange>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalPod {
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// The addresses that it has.
     pub addresses: Vec<IpAddr>,
     /// The gates of traffic from it, in order; none = ungoverned.
@@ -80,14 +80,14 @@ pub fn resolve(cluster: &Cluster, settings: &Settings) -> Vec<LocalPod> {
             Subject::Pods(_) => None,
         })
         .collect();
-    let local = cluster.pods().filter(|pod| pod.node == settings.node && !pod.node.is_empty());
+    let local = cluster.pods().filter(|pod| *pod.node == *settings.node && !pod.node.is_empty());
     let resolved = local.filter_map(|pod| {
         let addresses: Vec<IpAddr> = cluster.addresses_of(pod).collect();
         if addresses.is_empty() {
             return None;
         }
         let deployment = cluster.deployment_of(pod);
-        let acl = deployment.and_then(|name| acl.get(&(pod.namespace.as_str(), name)).copied());
+        let acl = deployment.and_then(|name| acl.get(&(&*pod.namespace, name)).copied());
         let policies: Vec<&Arc<Policy>> = acl
             .into_iter()
             .chain(cluster.policies_in(&pod.namespace).filter(|p| selects(cluster, p, pod)))
