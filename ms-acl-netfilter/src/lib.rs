@@ -7,11 +7,13 @@
 //! Nothing of others is changed, ever: what is ours is told by name and tag ([`own`]).
 
 mod batch;
+pub mod conntrack;
 mod dataplane;
 pub mod ipset;
 mod netlink;
 pub mod own;
 mod sys;
+pub mod watch;
 pub mod xtables;
 
 pub use dataplane::{

@@ -218,6 +218,34 @@ fn comment_in(mut userdata: &[u8]) -> Option<&str> {
     None
 }
 
+/// What a notification is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announced<'a> {
+    /// A table `filter` was made, changed or deleted.
+    Table(Family),
+    /// A chain of it was made, changed or deleted, or a rule in it.
+    Chain(Family, &'a str),
+}
+
+/// Reads a notification. `None` = about something that isn't in a table `filter` of ours.
+pub(crate) fn announced<'a>(message: &Message<'a>) -> Option<Announced<'a>> {
+    let family = family_of(message.family())?;
+    let attributes = message.attributes();
+    if message.kind >> 8 != subsystem::NFTABLES || attributes.get(rule::TABLE)?.text()? != TABLE {
+        return None;
+    }
+    Some(match message.kind & 0xff {
+        command::NEW_TABLE | command::DELETE_TABLE => Announced::Table(family),
+        command::NEW_CHAIN | command::DELETE_CHAIN => {
+            Announced::Chain(family, attributes.get(chain::NAME)?.text()?)
+        }
+        command::NEW_RULE | command::DELETE_RULE => {
+            Announced::Chain(family, attributes.get(rule::CHAIN)?.text()?)
+        }
+        _ => return None,
+    })
+}
+
 /// Whether a message is a certain one of nf_tables.
 pub(crate) fn is(message: &Message<'_>, command: u16) -> bool {
     message.kind == subsystem::NFTABLES << 8 | command

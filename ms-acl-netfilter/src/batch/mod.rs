@@ -109,7 +109,7 @@ impl<'t> Batch<'t> {
         let outcome = connection.batch(&page.finish(), |reply| {
             if let Some(refusal) = Refusal::read(reply) {
                 refused.push(self.refused(index(reply.sequence), refusal));
-            } else if let Some((index, handle)) = new_handle(reply, &index) {
+            } else if let Some((index, handle)) = new_handle(reply, index) {
                 handles[index] = Some(handle);
             }
         });

@@ -14,6 +14,7 @@ use ms_acl_core::ruleset::{Family, Rulesets};
 
 use crate::ipset;
 use crate::netlink::Connection;
+use crate::watch::Watcher;
 pub use error::{CommitError, CommitFault, ObserveError, OpenError, Reason, RefusedOperation, RemoveError};
 use known::Known;
 
@@ -144,6 +145,11 @@ impl Dataplane {
     /// What the kernel lacks, a sentence each.
     pub fn faults(&self) -> &[String] {
         &self.faults
+    }
+
+    /// Listens to changes that others make to rules, in the calling thread's network namespace.
+    pub fn watch(&self) -> std::io::Result<Watcher> {
+        Watcher::open(self.port())
     }
 
     /// The address under which the kernel announces our changes to rules.

@@ -1,12 +1,13 @@
 //! Whether this kernel has what it takes.
 
-use ms_acl_core::ruleset::Family;
+use ms_acl_core::ruleset::{Family, Match, Rule, States, Target};
 
 use super::OpenError;
-use crate::batch::message::{family_number, get_generation};
+use crate::batch::message::{delete_chain, family_number, get_generation, new_chain, new_rule};
+use crate::batch::{Batch, BatchError, Operation, Place, Subject};
 use crate::ipset::{self, PROTOCOL};
 use crate::netlink::{Connection, NetlinkError, Writer, subsystem};
-use crate::xtables::{EXTENSIONS, ExtensionKind};
+use crate::xtables::{EXTENSIONS, ExtensionKind, SetIndexes, encode};
 
 const COMPAT_GET: u16 = 0;
 const COMPAT_NAME: u16 = 1;
@@ -36,7 +37,10 @@ pub(super) fn check(
             .map(|(name, _, _)| *name)
             .collect();
         if missing.is_empty() {
-            families.push(family);
+            match rehearse(nft, family) {
+                Ok(()) => families.push(family),
+                Err(why) => faults.push(format!("{family} is not enforced: {why}")),
+            }
         } else {
             let missing = missing.join(", ");
             faults.push(format!("{family} is not enforced: this kernel lacks the extensions {missing}"));
@@ -49,6 +53,33 @@ fn denied_or(error: NetlinkError, otherwise: fn(NetlinkError) -> OpenError) -> O
     match error.errno() {
         Some(libc::EPERM | libc::EACCES) => OpenError::NotPermitted,
         _ => otherwise(error),
+    }
+}
+
+/// Rehearses a family: a batch that makes a table, a chain and a rule on connections, and then fails on
+/// purpose, so that nothing of it happens. What fails besides is what the kernel lacks.
+fn rehearse(nft: &mut Connection, family: Family) -> Result<(), String> {
+    const CHAIN: &str = "MS-rehearsal";
+    let subject = |action| Subject { action, family, chain: CHAIN, rule: None };
+    let tracked = Rule::new(vec![Match::State(States::NEW)], Target::Return);
+    let encoded = encode(family, &tracked, &SetIndexes::default()).map_err(|error| error.to_string())?;
+    let mut batch = Batch::default();
+    batch.push(Operation::Table(family), subject("make the table filter"));
+    batch.push(Operation::Message(new_chain(family, CHAIN)), subject("make a chain"));
+    let rule = new_rule(family, CHAIN, Place::Last, &encoded);
+    batch.push(Operation::Message(rule), subject("make a rule on connections"));
+    let absent = delete_chain(family, "MS-absent", true);
+    let on_purpose = batch.push(Operation::Message(absent), subject("fail"));
+    match batch.send(nft) {
+        Err(BatchError::Refused(refused)) => match refused.iter().find(|one| one.operation != on_purpose) {
+            Some(one) => {
+                let action = one.subject.map_or("change rules", |subject| subject.action);
+                Err(format!("this kernel can't {action}: {}", one.refusal))
+            }
+            None => Ok(()),
+        },
+        Err(BatchError::Unsure(error)) => Err(error.to_string()),
+        Err(BatchError::TooLong) | Ok(_) => Err("a batch that must fail didn't".to_owned()),
     }
 }
 
