@@ -18,7 +18,7 @@ impl Dataplane {
         for (step, what) in transaction.steps.iter().enumerate() {
             match self.step(what) {
                 Ok(report) => done.merge(report),
-                Err(fault) => return Err(CommitError { step, done, fault }),
+                Err(fault) => return Err(CommitError { step, done, fault: Box::new(fault) }),
             }
         }
         Ok(done)

@@ -85,7 +85,7 @@ pub struct CommitError {
     pub done: CommitReport,
     /// What went wrong.
     #[source]
-    pub fault: CommitFault,
+    pub fault: Box<CommitFault>,
 }
 
 /// What went wrong in a step.
@@ -236,10 +236,10 @@ pub enum RemoveError {
     Observe(#[from] ObserveError),
     /// The kernel refused.
     #[error("{0}")]
-    Refused(RefusedOperation),
+    Refused(Box<RefusedOperation>),
     /// Anything else.
     #[error(transparent)]
-    Other(CommitFault),
+    Other(Box<CommitFault>),
     /// The answer was lost.
     #[error("can't remove {what}: {source}")]
     Netlink {

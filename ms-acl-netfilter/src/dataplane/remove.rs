@@ -93,9 +93,9 @@ fn remove_error(fault: CommitFault) -> RemoveError {
     match fault {
         CommitFault::Observe(error) => RemoveError::Observe(error),
         CommitFault::Refused(mut operations) if !operations.is_empty() => {
-            RemoveError::Refused(operations.swap_remove(0))
+            RemoveError::Refused(Box::new(operations.swap_remove(0)))
         }
         CommitFault::Unsure(source) => RemoveError::Netlink { what: "chains and jumps", source },
-        other => RemoveError::Other(other),
+        other => RemoveError::Other(Box::new(other)),
     }
 }

@@ -200,10 +200,10 @@ pub(super) fn read_members(
     all: &mut Vec<Option<Member>>,
 ) {
     let Some(list) = message.attributes().get(attribute::LIST) else { return };
-    all.extend(list.nested().map(|entry| read_member(entry.nested(), kind, family)));
+    all.extend(list.nested().map(|entry| read_member(&entry.nested(), kind, family)));
 }
 
-fn read_member(entry: Attributes<'_>, kind: SetKind, family: Family) -> Option<Member> {
+fn read_member(entry: &Attributes<'_>, kind: SetKind, family: Family) -> Option<Member> {
     let address = entry.get(data::ADDRESS)?.nested();
     let address = match family {
         Family::V4 => {

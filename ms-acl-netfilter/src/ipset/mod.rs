@@ -16,7 +16,6 @@ use message::{attribute, command};
 /// ipset's numbers of errors that are handled here.
 pub(crate) mod errno {
     pub(crate) const BUSY: i32 = 4100;
-    pub(crate) const EXISTS: i32 = 4103;
     pub(crate) const REFERENCED: i32 = 4108;
 }
 

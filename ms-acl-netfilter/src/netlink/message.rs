@@ -175,7 +175,7 @@ impl<'a> Iterator for Messages<'a> {
 }
 
 /// A list of attributes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Attributes<'a>(&'a [u8]);
 
 impl<'a> Attributes<'a> {
@@ -185,8 +185,8 @@ impl<'a> Attributes<'a> {
     }
 
     /// The first attribute of a type.
-    pub(crate) fn get(mut self, kind: u16) -> Option<Attribute<'a>> {
-        self.find(|attribute| attribute.kind == kind)
+    pub(crate) fn get(&self, kind: u16) -> Option<Attribute<'a>> {
+        self.clone().find(|attribute| attribute.kind == kind)
     }
 }
 

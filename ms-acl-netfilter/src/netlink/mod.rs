@@ -13,6 +13,7 @@ pub use refusal::Refusal;
 
 /// The kernel's subsystems, the upper byte of a message's type.
 pub(crate) mod subsystem {
+    pub(crate) const CONNTRACK: u16 = 1;
     pub(crate) const IPSET: u16 = 6;
     pub(crate) const NFTABLES: u16 = 10;
     pub(crate) const NFT_COMPAT: u16 = 11;

@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
+use std::mem::offset_of;
 
 use ms_acl_core::ruleset::{Family, Hook};
 use nftnl::{Batch, Chain, ChainType, FinalizedBatch, MsgType, NlMsg, ProtoFamily, Table};
 
 use super::NLMSG_HEADER;
+use crate::netlink::flag;
 
 /// What the messages for a table and for base chains take at most, with room to spare.
 const SMALL_MESSAGE: usize = 512;
@@ -34,7 +36,7 @@ impl Page {
     /// Adds a whole message and returns its sequence number. Its header must hold its length.
     pub(crate) fn raw(&mut self, message: &[u8]) -> u32 {
         assert!(message.len() >= NLMSG_HEADER, "a message has a header");
-        assert!(message.len() <= usize::from(u16::MAX), "a message fits into a page's reserve");
+        assert!(u16::try_from(message.len()).is_ok(), "a message fits into a page's reserve");
         self.add(&Raw { message })
     }
 
@@ -97,10 +99,10 @@ unsafe impl NlMsg for Raw<'_> {
         // SAFETY: the caller gives room for the longest message, and the two don't overlap: `buf`
         // belongs to the batch.
         unsafe { std::ptr::copy_nonoverlapping(self.message.as_ptr(), buf.cast::<u8>(), self.message.len()) };
-        let header = buf.cast::<libc::nlmsghdr>();
+        let place = buf.wrapping_byte_add(offset_of!(libc::nlmsghdr, nlmsg_seq)).cast::<[u8; 4]>();
         // SAFETY: a header was just written at the start of the buffer (`Page::raw` checks that the
-        // message has one). The place need not be aligned for this write.
-        unsafe { (&raw mut (*header).nlmsg_seq).write_unaligned(seq) };
+        // message has one), and this is inside of it.
+        unsafe { place.write(seq.to_ne_bytes()) };
     }
 }
 
@@ -117,10 +119,10 @@ unsafe impl<T: NlMsg> NlMsg for Numbered<'_, T> {
         self.sequence.set(seq);
         // SAFETY: the same buffer under the same promise.
         unsafe { self.message.write(buf, seq, msg_type) };
-        let header = buf.cast::<libc::nlmsghdr>();
-        // SAFETY: every message starts with a header.
-        let flags = unsafe { (&raw const (*header).nlmsg_flags).read_unaligned() };
+        let place = buf.wrapping_byte_add(offset_of!(libc::nlmsghdr, nlmsg_flags)).cast::<[u8; 2]>();
+        // SAFETY: every message starts with a header, and this is inside of it.
+        let flags = u16::from_ne_bytes(unsafe { place.read() });
         // SAFETY: as above.
-        unsafe { (&raw mut (*header).nlmsg_flags).write_unaligned(flags & !(libc::NLM_F_ACK as u16)) };
+        unsafe { place.write((flags & !flag::ACK).to_ne_bytes()) };
     }
 }

@@ -125,15 +125,11 @@ impl Socket {
     }
 
     fn set(&self, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+        const LENGTH: libc::socklen_t = 4;
+        const { assert!(size_of::<libc::c_int>() == LENGTH as usize) };
         // SAFETY: the value is a c_int that outlives the call, and its size is given.
         let result = unsafe {
-            libc::setsockopt(
-                self.inner.as_raw_fd(),
-                level,
-                option,
-                (&raw const value).cast(),
-                size_of::<libc::c_int>() as libc::socklen_t,
-            )
+            libc::setsockopt(self.inner.as_raw_fd(), level, option, (&raw const value).cast(), LENGTH)
         };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }

@@ -115,7 +115,7 @@ impl<'s> Parts<'s> {
     }
 
     fn take_address(&mut self, offset: u32, length: u32, test: &Test<'_>) -> Option<()> {
-        let (value, mask, operation) = test.masked()?;
+        let Masked { value, mask, operation } = test.masked()?;
         let whole = usize::from(self.family.bits() / 8);
         if usize::try_from(length) != Ok(value.len()) || value.len() > whole {
             return None;
@@ -146,9 +146,15 @@ impl<'s> Parts<'s> {
     /// Ports and TCP flags as the tool writes them today.
     fn take_transport(&mut self, offset: u32, length: u32, test: &Test<'_>) -> Option<()> {
         match (offset, length, self.protocol?) {
-            (2, 2, Protocol::Tcp | Protocol::Udp) => self.rest.push(Match::Port(test.ports()?)),
+            (2, 2, Protocol::Tcp | Protocol::Udp) => {
+                // The tool writes flags before ports, whatever came first in the text; we print ports
+                // first, as it does itself.
+                let flags = matches!(self.rest.last(), Some(Match::TcpFlags { .. }));
+                let at = self.rest.len() - usize::from(flags);
+                self.rest.insert(at, Match::Port(test.ports()?));
+            }
             (13, 1, Protocol::Tcp) => {
-                let (value, mask, operation) = test.masked()?;
+                let Masked { value, mask, operation } = test.masked()?;
                 let inverted = match operation {
                     EQUAL => false,
                     NOT_EQUAL => true,
@@ -208,6 +214,13 @@ fn prefix_of(mask: &[u8]) -> Option<u8> {
     if ones != total || broken { None } else { u8::try_from(ones).ok() }
 }
 
+/// A loaded value under a mask, compared with a value.
+struct Masked<'a> {
+    value: &'a [u8],
+    mask: Option<&'a [u8]>,
+    operation: u32,
+}
+
 /// How a loaded value is tested.
 #[derive(Default)]
 struct Test<'a> {
@@ -239,9 +252,9 @@ impl<'a> Test<'a> {
     }
 
     /// The one comparison: its value, the mask before it, the operation.
-    fn masked(&self) -> Option<(&'a [u8], Option<&'a [u8]>, u32)> {
+    fn masked(&self) -> Option<Masked<'a>> {
         match (&self.compares[..], self.range) {
-            ([(operation, value)], None) => Some((value, self.mask, *operation)),
+            ([(operation, value)], None) => Some(Masked { value, mask: self.mask, operation: *operation }),
             _ => None,
         }
     }
@@ -249,14 +262,14 @@ impl<'a> Test<'a> {
     /// The one comparison without a mask.
     fn plain(&self, wanted: u32) -> Option<&'a [u8]> {
         match self.masked()? {
-            (value, None, operation) if operation == wanted => Some(value),
+            Masked { value, mask: None, operation } if operation == wanted => Some(value),
             _ => None,
         }
     }
 
     /// Value and mask of a number in this machine's order that is compared for equality.
     fn masked_u32(&self) -> Option<(u32, u32)> {
-        let (value, mask, operation) = self.masked()?;
+        let Masked { value, mask, operation } = self.masked()?;
         if operation != EQUAL {
             return None;
         }
@@ -264,15 +277,18 @@ impl<'a> Test<'a> {
         Some((number(value)?, mask.map_or(Some(u32::MAX), number)?))
     }
 
-    /// One port, or a range of them in any of the three ways to write it.
+    /// One port, or a range of them in any of the ways to write it.
     fn ports(&self) -> Option<PortRange> {
         let number = |bytes: &[u8]| bytes.try_into().ok().map(u16::from_be_bytes);
         if self.mask.is_some() {
             return None;
         }
+        let (lowest, highest) = (&[0, 0][..], &[0xff, 0xff][..]);
         let (first, last) = match (&self.compares[..], self.range) {
             ([(EQUAL, port)], None) => (*port, *port),
             ([(AT_LEAST, first), (AT_MOST, last)], None) => (*first, *last),
+            ([(AT_MOST, last)], None) => (lowest, *last),
+            ([(AT_LEAST, first)], None) => (*first, highest),
             ([], Some(range)) => range,
             _ => return None,
         };

@@ -172,11 +172,11 @@ impl<'a> Expression<'a> {
             let element = element.nested();
             let name = element.get(EXPRESSION_NAME).and_then(Attribute::text).unwrap_or_default();
             let data = element.get(EXPRESSION_DATA).map_or(Attributes::of(&[]), Attribute::nested);
-            Self::known(name, data).unwrap_or_else(|| Expression::Other { ends: may_end(name, data) })
+            Self::known(name, &data).unwrap_or_else(|| Expression::Other { ends: may_end(name, &data) })
         })
     }
 
-    fn known(name: &str, data: Attributes<'a>) -> Option<Self> {
+    fn known(name: &str, data: &Attributes<'a>) -> Option<Self> {
         let number = |kind| data.get(kind).and_then(Attribute::be32);
         let value = |kind| Some(data.get(kind)?.nested().get(DATA_VALUE)?.value);
         Some(match name {
@@ -255,7 +255,7 @@ impl<'a> Expression<'a> {
 
 /// Whether an expression that we can't read may end a packet's way: only of those is it known that
 /// they don't.
-fn may_end(name: &str, data: Attributes<'_>) -> bool {
+fn may_end(name: &str, data: &Attributes<'_>) -> bool {
     const LOOKUP_DESTINATION: u16 = 3;
     match name {
         "payload" | "meta" | "bitwise" | "cmp" | "range" | "counter" | "match" | "log" | "limit"

@@ -122,12 +122,11 @@ pub(super) fn udp(port: PortRange) -> Extension {
     Info::new(16).range(0, PortRange::ALL).range(4, port).of("udp", 0)
 }
 
-/// `sctp`: destination ports, source ports, a map of chunks, how each chunk's flags are tested (none
+/// `sctp`: destination ports, source ports (0 to 0, because they aren't tested), a map of chunks, how each chunk's flags are tested (none
 /// is), what is tested, inversions.
 pub(super) fn sctp(port: PortRange) -> Extension {
     Info::new(296)
         .range(0, port)
-        .range(4, PortRange::ALL)
         .put(268, &[0xff, 0, 0, 0xff, 0, 0, 0xff, 0, 0, 0xff, 0, 0])
         .u32(284, SCTP_DESTINATION_PORTS)
         .of("sctp", 0)
