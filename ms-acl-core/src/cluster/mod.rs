@@ -4,21 +4,23 @@
 //! the last version of each object only, never on the order in which they came, with one exception
 //! that is meant: an object that turns invalid keeps its last valid version.
 
+mod event;
 mod intern;
 mod owner;
 mod pods;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::lower::acl::AclDocument;
-use crate::lower::{network_policy, selector, workload};
-use crate::model::{Diagnostic, Labels, NamespaceScope, PodFacts, PodScope, Policy, Selector, Severity};
-use crate::object::{DecodeError, NetworkPolicy, Object};
+use crate::model::{Diagnostic, Labels, NamespaceScope, PodFacts, PodScope, Policy, Selector};
 use crate::ruleset::ObjectRef;
 use pods::Pods;
 
+pub(crate) use event::Change;
+pub use event::Event;
 pub(crate) use pods::HolderChange;
 
 /// A namespace and a name.
@@ -56,101 +58,6 @@ impl Cluster {
     /// An empty cluster.
     pub fn new() -> Self {
         Cluster::default()
-    }
-
-    /// Takes in an object, new or changed.
-    pub fn apply(&mut self, object: Object) {
-        let name = object.reference();
-        self.faults.remove(&name);
-        let key = (name.namespace.clone(), name.name.clone());
-        match object {
-            Object::Pod(pod) => {
-                let (facts, diagnostics) = workload::pod(&pod);
-                self.note(name, diagnostics);
-                self.pods.put(facts);
-            }
-            Object::Namespace(namespace) => {
-                self.namespaces.insert(key.1, namespace.metadata.labels);
-            }
-            Object::Node(node) => {
-                self.nodes.insert(key.1, node);
-            }
-            Object::Deployment(deployment) => match selector(&deployment.spec.selector) {
-                Ok(selector) => {
-                    self.deployments.insert(key, selector);
-                }
-                Err(faults) => {
-                    let faults = faults.into_iter().map(|(path, detail)| Diagnostic {
-                        object: name.clone(),
-                        path: format!("/spec/selector{path}"),
-                        severity: Severity::Error,
-                        detail,
-                    });
-                    let faults = faults.collect();
-                    self.note(name, faults);
-                }
-            },
-            Object::ReplicaSet(replica_set) => {
-                self.replica_sets.insert(key, workload::deployment_of(&replica_set));
-            }
-            Object::NetworkPolicy(policy) => self.put_policy(name, key, &policy),
-        }
-    }
-
-    /// Takes note of an object that doesn't decode. Its last version stays; a NetworkPolicy without
-    /// one is refused as far as can be read whom it selects.
-    pub fn apply_undecodable(&mut self, error: &DecodeError) {
-        let name = error.object.clone();
-        let key = (name.namespace.clone(), name.name.clone());
-        let mut stands = "its last valid version stays";
-        if let Some(remains) = &error.remains
-            && !self.policies.get(&key).is_some_and(|entry| entry.valid)
-        {
-            stands = REFUSED;
-            let policy = match network_policy::lower(remains) {
-                Ok(policy) => policy,
-                Err(invalid) => invalid.refusal,
-            };
-            self.policies.insert(key, PolicyEntry { policy: Arc::new(policy), valid: false });
-        } else if !self.knows(&name) {
-            stands = "it is left out";
-        }
-        let detail = format!("can't be decoded: {}; {stands}", error.cause);
-        let diagnostic =
-            Diagnostic { object: name.clone(), path: String::new(), severity: Severity::Error, detail };
-        self.faults.insert(name, vec![diagnostic]);
-    }
-
-    /// Forgets an object. One that isn't known is no error.
-    pub fn delete(&mut self, object: &ObjectRef) {
-        self.faults.remove(object);
-        let key = (object.namespace.clone(), object.name.clone());
-        match object.kind {
-            "Pod" => {
-                self.pods.remove(&key.0, &key.1);
-            }
-            "Namespace" => {
-                self.namespaces.remove(&object.name);
-            }
-            "Node" => {
-                self.nodes.remove(&object.name);
-            }
-            "Deployment" => {
-                self.deployments.remove(&key);
-            }
-            "ReplicaSet" => {
-                self.replica_sets.remove(&key);
-            }
-            "NetworkPolicy" => {
-                self.policies.remove(&key);
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes in a Deployment ACL document in place of the former one.
-    pub fn set_acl(&mut self, document: Arc<AclDocument>) {
-        self.acl = document;
     }
 
     /// The Deployment ACL document in force.
@@ -214,12 +121,15 @@ impl Cluster {
     /// Whether a namespace matches a selector. A namespace that isn't known is there all the same,
     /// and every namespace carries its name as a label.
     pub fn namespace_matches(&self, name: &str, selector: &Selector) -> bool {
-        if selector.is_everything() {
-            return true;
+        selector.is_everything() || selector.matches(&self.namespace_labels(name))
+    }
+
+    /// A namespace's labels, its name among them.
+    pub(crate) fn namespace_labels(&self, name: &str) -> Cow<'_, Labels> {
+        match self.namespaces.get(name) {
+            Some(labels) => Cow::Borrowed(labels),
+            None => Cow::Owned(with_name(Labels::new(), name)),
         }
-        let mut labels = self.namespaces.get(name).cloned().unwrap_or_default();
-        labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned());
-        selector.matches(&labels)
     }
 
     /// Whether a pod lies in a scope.
@@ -242,42 +152,11 @@ impl Cluster {
     pub fn network_policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.policies.values().map(|entry| &entry.policy)
     }
+}
 
-    fn put_policy(&mut self, name: ObjectRef, key: Key, object: &NetworkPolicy) {
-        match network_policy::lower(object) {
-            Ok(policy) => {
-                self.policies.insert(key, PolicyEntry { policy: Arc::new(policy), valid: true });
-            }
-            Err(invalid) => {
-                let keeps = self.policies.get(&key).is_some_and(|entry| entry.valid);
-                let stands = if keeps { "its last valid version stays in force" } else { REFUSED };
-                let explain = |d: Diagnostic| Diagnostic { detail: format!("{}; {stands}", d.detail), ..d };
-                self.note(name, invalid.diagnostics.into_iter().map(explain).collect());
-                if !keeps {
-                    let policy = Arc::new(invalid.refusal);
-                    self.policies.insert(key, PolicyEntry { policy, valid: false });
-                }
-            }
-        }
-    }
-
-    fn note(&mut self, name: ObjectRef, diagnostics: Vec<Diagnostic>) {
-        if !diagnostics.is_empty() {
-            self.faults.insert(name, diagnostics);
-        }
-    }
-
-    fn knows(&self, object: &ObjectRef) -> bool {
-        let key = (object.namespace.clone(), object.name.clone());
-        match object.kind {
-            "Pod" => self.pods.get(&key.0, &key.1).is_some(),
-            "Namespace" => self.namespaces.contains_key(&object.name),
-            "Node" => self.nodes.contains_key(&object.name),
-            "Deployment" => self.deployments.contains_key(&key),
-            "ReplicaSet" => self.replica_sets.contains_key(&key),
-            _ => self.policies.contains_key(&key),
-        }
-    }
+fn with_name(mut labels: Labels, name: &str) -> Labels {
+    labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned());
+    labels
 }
 
 const REFUSED: &str = "the pods that it selects are refused in the directions that it declares";
