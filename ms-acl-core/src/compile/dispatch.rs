@@ -6,12 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::name::Identity;
-use crate::ruleset::{Chain, ChainName, Direction, Family, Match, Rule, Ruleset, Target};
+use crate::ruleset::{Chain, ChainName, Direction, Family, Match, Rule, Target};
 
 /// Up to this many pods one chain holds all lines.
 const LINEAR: usize = 64;
@@ -22,45 +21,63 @@ const BITS: u8 = 3;
 /// The tree has at most this many levels of chains below its root.
 const DEPTH: usize = 5;
 
-/// Puts the dispatch of one direction into the graph, under `root`.
-pub(super) fn build(
-    graph: &mut Ruleset,
+/// The chain that judges a pod in one direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// The chain of the pod's group.
+    pub(crate) group: ChainName,
+    /// The group that it leaves: while memberships change, both must let pass.
+    pub(crate) leaving: Option<ChainName>,
+}
+
+impl Line {
+    pub(crate) fn new(group: ChainName) -> Self {
+        Line { group, leaving: None }
+    }
+}
+
+/// The chains of one direction's dispatch in one family: the one under `root` and the tree below it.
+pub(crate) fn chains(
     root: &ChainName,
-    direction: Direction,
-    pods: &BTreeMap<IpAddr, ChainName>,
-) {
-    let lines: Vec<(u128, &ChainName)> =
-        pods.iter().map(|(address, chain)| (bits(*address), chain)).collect();
-    let tree = Tree { family: graph.family, direction };
-    let rules = if lines.len() <= LINEAR { tree.leaf(&lines) } else { tree.branch(graph, &lines, 0) };
+    (direction, family): (Direction, Family),
+    pods: &BTreeMap<IpAddr, Line>,
+) -> Vec<(ChainName, Chain)> {
+    let lines: Vec<(u128, &Line)> = pods.iter().map(|(address, line)| (bits(*address), line)).collect();
+    let mut tree = Tree { family, direction, chains: Vec::new() };
+    let rules = if lines.len() <= LINEAR { tree.leaf(&lines) } else { tree.branch(&lines, 0) };
     let title = format!("{direction} dispatch");
-    graph.chains.insert(root.clone(), Arc::new(Chain { rules, title, ..Chain::default() }));
+    tree.chains.push((root.clone(), Chain { rules, title, ..Chain::default() }));
+    tree.chains
 }
 
 struct Tree {
     family: Family,
     direction: Direction,
+    chains: Vec<(ChainName, Chain)>,
 }
 
 impl Tree {
     /// A pod's own line, and before it the line that lets it reach itself.
-    fn leaf(&self, lines: &[(u128, &ChainName)]) -> Vec<Rule> {
+    fn leaf(&self, lines: &[(u128, &Line)]) -> Vec<Rule> {
         let mut rules = Vec::with_capacity(2 * lines.len());
-        for (bits, chain) in lines {
+        for (bits, line) in lines {
             let net = self.net(*bits, self.family.bits());
             rules.push(Rule::new(vec![Match::Source(net), Match::Destination(net)], Target::Return));
-            rules.push(Rule::new(vec![self.side(net)], Target::Goto((*chain).clone())));
+            if let Some(leaving) = &line.leaving {
+                rules.push(Rule::new(vec![self.side(net)], Target::Jump(leaving.clone())));
+            }
+            rules.push(Rule::new(vec![self.side(net)], Target::Goto(line.group.clone())));
         }
         rules
     }
 
     /// The lines that lead to the parts of a sorted list of addresses that has more than a leaf's.
-    fn branch(&self, graph: &mut Ruleset, lines: &[(u128, &ChainName)], depth: usize) -> Vec<Rule> {
+    fn branch(&mut self, lines: &[(u128, &Line)], depth: usize) -> Vec<Rule> {
         let common = common_prefix(lines, self.family);
         let length = (common + BITS).min(self.family.bits());
         let mut rules = Vec::new();
-        let same =
-            |a: &(u128, &ChainName), b: &(u128, &ChainName)| self.net(a.0, length) == self.net(b.0, length);
+        let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or_default();
+        let same = |a: &(u128, &Line), b: &(u128, &Line)| a.0 & mask == b.0 & mask;
         for part in lines.chunk_by(same) {
             if let [_] = part {
                 rules.extend(self.leaf(part));
@@ -70,14 +87,14 @@ impl Tree {
             let below = if part.len() <= LEAF || depth + 1 == DEPTH {
                 self.leaf(part)
             } else {
-                self.branch(graph, part, depth + 1)
+                self.branch(part, depth + 1)
             };
             let mut identity = Identity::new("dispatch");
             identity.direction(self.direction);
             identity.nets(&[net]);
             let name = identity.chain_name('D');
             let title = format!("{} dispatch of {net}", self.direction);
-            graph.chains.insert(name.clone(), Arc::new(Chain { rules: below, title, ..Chain::default() }));
+            self.chains.push((name.clone(), Chain { rules: below, title, ..Chain::default() }));
             rules.push(Rule::new(vec![self.side(net)], Target::Goto(name)));
         }
         rules
@@ -108,7 +125,7 @@ fn bits(address: IpAddr) -> u128 {
 }
 
 /// The number of leading bits that all addresses of a sorted list share.
-fn common_prefix(lines: &[(u128, &ChainName)], family: Family) -> u8 {
+fn common_prefix(lines: &[(u128, &Line)], family: Family) -> u8 {
     let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return 0 };
     let shared = (first.0 ^ last.0).leading_zeros();
     u8::try_from(shared).unwrap_or(u8::MAX).min(family.bits())
@@ -118,20 +135,18 @@ fn common_prefix(lines: &[(u128, &ChainName)], family: Family) -> u8 {
 mod tests {
     use super::*;
 
-    fn built(addresses: impl IntoIterator<Item = IpAddr>, family: Family) -> Ruleset {
-        let chain = ChainName::new("MS-E-x").unwrap();
-        let pods = addresses.into_iter().map(|address| (address, chain.clone())).collect();
-        let mut graph = Ruleset::new(family);
-        build(&mut graph, &root(), Direction::Egress, &pods);
-        graph
+    fn built(addresses: impl IntoIterator<Item = IpAddr>, family: Family) -> BTreeMap<ChainName, Chain> {
+        let line = Line::new(ChainName::new("MS-E-x").unwrap());
+        let pods = addresses.into_iter().map(|address| (address, line.clone())).collect();
+        chains(&root(), (Direction::Egress, family), &pods).into_iter().collect()
     }
 
     fn root() -> ChainName {
         ChainName::new("MS-EGRESS").unwrap()
     }
 
-    fn depth(graph: &Ruleset, chain: &ChainName) -> usize {
-        let below = graph.chains.get(chain).into_iter().flat_map(|chain| &chain.rules).filter_map(|rule| {
+    fn depth(graph: &BTreeMap<ChainName, Chain>, chain: &ChainName) -> usize {
+        let below = graph.get(chain).into_iter().flat_map(|chain| &chain.rules).filter_map(|rule| {
             if let Target::Goto(name) = &rule.target { Some(depth(graph, name)) } else { None }
         });
         below.max().map_or(0, |below| below + 1)
@@ -144,15 +159,15 @@ mod tests {
     #[test]
     fn a_few_pods_are_one_list() {
         let graph = built([address("10.0.0.1"), address("10.0.0.2")], Family::V4);
-        assert_eq!(graph.chains[&root()].rules.len(), 4);
-        assert_eq!(graph.chains.len(), 1);
+        assert_eq!(graph[&root()].rules.len(), 4);
+        assert_eq!(graph.len(), 1);
     }
 
     #[test]
     fn a_thousand_pods_are_a_tree_of_few_comparisons() {
         let graph = built((0..1000_u32).map(|n| IpAddr::from((0x0a00_0000 + n).to_be_bytes())), Family::V4);
         assert!(depth(&graph, &root()) <= DEPTH + 2, "{}", depth(&graph, &root()));
-        assert!(graph.chains.values().all(|chain| chain.rules.len() <= 16));
+        assert!(graph.values().all(|chain| chain.rules.len() <= 16));
     }
 
     #[test]
@@ -169,7 +184,7 @@ mod tests {
         let addresses = || (0..1000_u32).map(|n| IpAddr::from((0x0a00_0000 + n * 3).to_be_bytes()));
         let before = built(addresses(), Family::V4);
         let after = built(addresses().chain([address("10.0.4.2")]), Family::V4);
-        let changed = after.chains.iter().filter(|(name, chain)| before.chains.get(*name) != Some(chain));
+        let changed = after.iter().filter(|(name, chain)| before.get(*name) != Some(chain));
         assert!(changed.count() <= 3);
     }
 }

@@ -10,14 +10,14 @@
 //! ```
 //! A policy chain ends in `goto` to a chain that sets a mark and comes back to the gate.
 
-mod dispatch;
-mod gate;
-mod name;
+pub(crate) mod dispatch;
+pub(crate) mod gate;
+pub(crate) mod name;
 mod networks;
-mod policy;
+pub(crate) mod policy;
 mod ports;
-mod sets;
-mod skeleton;
+pub(crate) mod sets;
+pub(crate) mod skeleton;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +29,9 @@ use crate::cluster::Cluster;
 use crate::model::Settings;
 use crate::resolve::{Gate, LocalPod, resolve};
 use crate::ruleset::{Chain, ChainName, Direction, Family, Ruleset, Rulesets};
+use dispatch::Line;
 use sets::SetSpec;
+use skeleton::Needs;
 
 /// The chain to which a policy goes when it lets a flow pass.
 pub(crate) const PASS: &str = "MS-PASS";
@@ -43,6 +45,8 @@ pub(crate) const ACCEPT: &str = "MS-ACCEPT";
 pub(crate) const EGRESS: &str = "MS-EGRESS";
 /// Dispatch by destination.
 pub(crate) const INGRESS: &str = "MS-INGRESS";
+/// The dispatch chain of each direction.
+pub(crate) const ROOTS: [(Direction, &str); 2] = [(Direction::Egress, EGRESS), (Direction::Ingress, INGRESS)];
 /// The operator's own chain.
 pub const ADMIN: &str = "MS-ADMIN";
 
@@ -66,8 +70,9 @@ pub fn compile(cluster: &Cluster, settings: &Settings) -> Compiled {
 
 fn family(cluster: &Cluster, settings: &Settings, pods: &[LocalPod], family: Family) -> Ruleset {
     let mut graph = Ruleset::new(family);
-    for (direction, root) in [(Direction::Egress, EGRESS), (Direction::Ingress, INGRESS)] {
-        let mut governed: BTreeMap<IpAddr, ChainName> = BTreeMap::new();
+    let mut needs = Needs::default();
+    for (direction, root) in ROOTS {
+        let mut governed: BTreeMap<IpAddr, Line> = BTreeMap::new();
         for pod in pods {
             let mut addresses = pod.addresses.iter().filter(|a| Family::of(**a) == family).peekable();
             if addresses.peek().is_none() {
@@ -75,12 +80,25 @@ fn family(cluster: &Cluster, settings: &Settings, pods: &[LocalPod], family: Fam
             }
             if let Some(names) = gate::names(pod.gates(direction), direction) {
                 group(&mut graph, cluster, settings, (&names, pod.gates(direction), direction));
-                governed.extend(addresses.map(|address| (*address, names.group.clone())));
+                governed.extend(addresses.map(|address| (*address, Line::new(names.group.clone()))));
             }
         }
-        dispatch::build(&mut graph, &name::fixed(root), direction, &governed);
+        match direction {
+            Direction::Egress => needs.egress = !governed.is_empty(),
+            Direction::Ingress => needs.ingress = !governed.is_empty(),
+        }
+        let dispatch = dispatch::chains(&name::fixed(root), (direction, family), &governed);
+        graph.chains.extend(dispatch.into_iter().map(|(name, chain)| (name, Arc::new(chain))));
     }
-    skeleton::build(&mut graph, settings);
+    for chain in graph.chains.values() {
+        let needed = skeleton::needs_of(chain);
+        needs.pass |= needed.pass;
+        needs.accept |= needed.accept;
+        needs.reject |= needed.reject;
+    }
+    let skeleton = skeleton::build(family, settings, needs);
+    graph.chains.extend(skeleton.chains.into_iter().map(|(name, chain)| (name, Arc::new(chain))));
+    graph.hooks = skeleton.hooks;
     graph
 }
 

@@ -51,7 +51,7 @@ impl Identity {
         });
     }
 
-    pub(super) fn chain(&mut self, chain: &ChainName) {
+    pub(crate) fn chain(&mut self, chain: &ChainName) {
         self.text(chain.as_str());
     }
 
@@ -157,7 +157,7 @@ impl Identity {
 }
 
 /// A name of ours that is written in full.
-pub(super) fn fixed(name: &'static str) -> ChainName {
+pub(crate) fn fixed(name: &'static str) -> ChainName {
     ChainName::new(name).expect("our own names keep to the scheme")
 }
 

@@ -40,7 +40,7 @@ pub(super) fn name(
 }
 
 /// A policy's chain, and the sets that it names.
-pub(super) fn chain(
+pub(crate) fn chain(
     resolved: &ResolvedPolicy,
     direction: Direction,
     family: Family,
