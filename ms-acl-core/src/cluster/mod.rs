@@ -10,7 +10,7 @@ mod owner;
 mod pods;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -116,6 +116,19 @@ impl Cluster {
     /// All nodes, by name.
     pub fn nodes(&self) -> impl Iterator<Item = &crate::object::Node> {
         self.nodes.values()
+    }
+
+    /// The namespaces that exist: those with an object of their own, and those that a pod or a policy
+    /// lives in.
+    pub fn namespaces(&self) -> BTreeSet<&str> {
+        let own = self.namespaces.keys().map(String::as_str);
+        let of_policies = self.policies.keys().map(|(namespace, _)| namespace.as_str());
+        own.chain(of_policies).chain(self.pods().map(|pod| &*pod.namespace)).collect()
+    }
+
+    /// Whether a Deployment exists.
+    pub fn has_deployment(&self, namespace: &str, name: &str) -> bool {
+        self.deployments.contains_key(&key(namespace, name))
     }
 
     /// Whether a namespace matches a selector. A namespace that isn't known is there all the same,

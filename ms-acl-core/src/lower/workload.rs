@@ -69,6 +69,7 @@ pub fn pod(pod: &Pod) -> (PodFacts, Vec<Diagnostic>) {
         labels: Arc::new(meta.labels.clone()),
         node: pod.spec.node_name.as_str().into(),
         addresses: addresses.into(),
+        host_network: pod.spec.host_network,
         ports: ports.into(),
         owner,
         created: created(&meta.creation_timestamp),

@@ -18,6 +18,8 @@ pub struct PodFacts {
     pub node: Arc<str>,
     /// Its addresses, none while it has no network of its own: not started, ended, or host network.
     pub addresses: Box<[IpAddr]>,
+    /// Whether it lives in the network of its node: it looks like the node, and no policy governs it.
+    pub host_network: bool,
     /// Its containers' named ports.
     pub ports: Arc<[NamedPort]>,
     /// Who controls it.
