@@ -7,6 +7,7 @@ pub mod diff;
 pub mod lower;
 pub mod model;
 pub mod object;
+pub mod program;
 pub mod render;
 pub mod resolve;
 pub mod ruleset;

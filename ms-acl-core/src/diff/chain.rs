@@ -8,7 +8,7 @@ use crate::ruleset::{ChainName, Family, Rule};
 const CELLS: usize = 1 << 22;
 
 /// How the rules of a chain change; `None` = not at all.
-pub(super) fn edit(family: Family, chain: &ChainName, old: &[Rule], new: &[Rule]) -> Option<ChainEdit> {
+pub(crate) fn edit(family: Family, chain: &ChainName, old: &[Rule], new: &[Rule]) -> Option<ChainEdit> {
     let same = |(a, b): &(&Rule, &Rule)| a.programs_same(b);
     let start = old.iter().zip(new).take_while(same).count();
     let (old_rest, new_rest) = (&old[start..], &new[start..]);

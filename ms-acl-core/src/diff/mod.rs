@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use apply::apply;
+pub(crate) use chain::edit as chain_edit;
 
 use crate::ruleset::{ChainContent, ChainName, Family, Hook, Member, Rule, Rulesets, Set, SetName, SetRole};
 
@@ -102,7 +103,7 @@ pub fn diff(from: &Rulesets, to: &Rulesets) -> Transaction {
             if chain.content == ChainContent::Ours && before.is_none_or(|before| !Arc::ptr_eq(before, chain))
             {
                 let before = before.map(|chain| &chain.rules[..]).unwrap_or_default();
-                edits.extend(chain::edit(family, name, before, &chain.rules).map(RuleStep::Edit));
+                edits.extend(chain_edit(family, name, before, &chain.rules).map(RuleStep::Edit));
             }
         }
         for (hook, chain) in &new.hooks {

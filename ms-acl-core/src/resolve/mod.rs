@@ -71,37 +71,30 @@ pub struct ResolvedPolicy {
 
 /// Resolves all pods of the node that have an address of their own, ordered by namespace and name.
 pub fn resolve(cluster: &Cluster, settings: &Settings) -> Vec<LocalPod> {
-    let acl: BTreeMap<(&str, &str), &Arc<Policy>> = cluster
-        .acl()
-        .policies()
-        .iter()
-        .filter_map(|policy| match &policy.subject {
-            Subject::Deployment { namespace, name } => Some(((namespace.as_str(), name.as_str()), policy)),
-            Subject::Pods(_) => None,
-        })
-        .collect();
-    let local = cluster.pods().filter(|pod| *pod.node == *settings.node && !pod.node.is_empty());
-    let resolved = local.filter_map(|pod| {
-        let addresses: Vec<IpAddr> = cluster.addresses_of(pod).collect();
-        if addresses.is_empty() {
-            return None;
-        }
-        let deployment = cluster.deployment_of(pod);
-        let acl = deployment.and_then(|name| acl.get(&(&*pod.namespace, name)).copied());
-        let policies: Vec<&Arc<Policy>> = acl
-            .into_iter()
-            .chain(cluster.policies_in(&pod.namespace).filter(|p| selects(cluster, p, pod)))
-            .collect();
-        let gates = |direction| gates(&policies, pod, direction, settings);
-        Some(LocalPod {
-            namespace: pod.namespace.clone(),
-            name: pod.name.clone(),
-            addresses,
-            egress: gates(Direction::Egress),
-            ingress: gates(Direction::Ingress),
-        })
-    });
-    resolved.collect()
+    cluster.pods().filter_map(|pod| local_pod(cluster, settings, pod)).collect()
+}
+
+/// Resolves a pod; `None` where it isn't one of the node's, or has no address of its own.
+pub fn local_pod(cluster: &Cluster, settings: &Settings, pod: &PodFacts) -> Option<LocalPod> {
+    if *pod.node != *settings.node || pod.node.is_empty() {
+        return None;
+    }
+    let addresses: Vec<IpAddr> = cluster.addresses_of(pod).collect();
+    if addresses.is_empty() {
+        return None;
+    }
+    let deployment = cluster.deployment_of(pod);
+    let acl = deployment.and_then(|name| cluster.acl().policy_of(&pod.namespace, name));
+    let in_namespace = cluster.policies_in(&pod.namespace).filter(|policy| selects(cluster, policy, pod));
+    let policies: Vec<&Arc<Policy>> = acl.into_iter().chain(in_namespace).collect();
+    let gates = |direction| gates(&policies, pod, direction, settings);
+    Some(LocalPod {
+        namespace: Arc::clone(&pod.namespace),
+        name: Arc::clone(&pod.name),
+        addresses,
+        egress: gates(Direction::Egress),
+        ingress: gates(Direction::Ingress),
+    })
 }
 
 fn selects(cluster: &Cluster, policy: &Policy, pod: &PodFacts) -> bool {

@@ -28,6 +28,7 @@ pub struct AclFault {
 pub struct AclDocument {
     source: Tree,
     policies: Vec<Arc<Policy>>,
+    by_deployment: BTreeMap<(String, String), usize>,
     rules: usize,
     warnings: Vec<AclFault>,
 }
@@ -38,7 +39,13 @@ impl Default for AclDocument {
             ("defaultAction".to_owned(), Tree::String("ALLOW".to_owned())),
             ("deployments".to_owned(), Tree::Seq(Vec::new())),
         ]);
-        AclDocument { source, policies: Vec::new(), rules: 0, warnings: Vec::new() }
+        AclDocument {
+            source,
+            policies: Vec::new(),
+            by_deployment: BTreeMap::new(),
+            rules: 0,
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -51,7 +58,10 @@ impl AclDocument {
         let mut reader = Reader::default();
         let (policies, rules) = document(&mut reader, &source);
         if reader.faults.is_empty() {
-            Ok(AclDocument { source, policies, rules, warnings: reader.warnings })
+            let name = |policy: &Policy| (policy.object.namespace.clone(), policy.object.name.clone());
+            let by_deployment =
+                policies.iter().enumerate().map(|(index, policy)| (name(policy), index)).collect();
+            Ok(AclDocument { source, policies, by_deployment, rules, warnings: reader.warnings })
         } else {
             Err(reader.faults)
         }
@@ -65,6 +75,12 @@ impl AclDocument {
     /// One policy for each listed Deployment, in the order of the document.
     pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
+    }
+
+    /// The policy for a Deployment, if it is listed.
+    pub fn policy_of(&self, namespace: &str, name: &str) -> Option<&Arc<Policy>> {
+        let index = self.by_deployment.get(&(namespace.to_owned(), name.to_owned()))?;
+        self.policies.get(*index)
     }
 
     /// The number of Deployments that it lists.
