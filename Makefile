@@ -3,8 +3,8 @@
 # A small cluster of network namespaces on this machine, the daemon on every node, real packets.
 demo:
 	@scripts/setup
-	@cargo build --quiet --release --package ms-acld --package ms-acl-examples --example demo
-	@target/release/examples/demo
+	@cargo build --release --package ms-acld --package ms-acl-examples --bin ms-acld --bin demo
+	@target/release/demo
 
 build:
 	@scripts/setup build
