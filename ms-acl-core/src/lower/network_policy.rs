@@ -116,6 +116,9 @@ impl Reader {
         if types.is_empty() {
             return (true, has_egress);
         }
+        if types.len() > 2 {
+            self.fault("/spec/policyTypes", "at most two policy types may be listed");
+        }
         let has = |name: &str| types.iter().any(|written| written == name);
         let mut unknown = false;
         for (index, name) in types.iter().enumerate() {
