@@ -8,7 +8,7 @@ use super::acl::{self, Action};
 use super::answer::{Answer, DirectionAnswer, Gate, Verdict};
 use super::block::{holds, is_link_local};
 use super::kubernetes::{self, Opinion};
-use super::member::{addresses, is_own_node, pod_at};
+use super::member::{addresses, is_address_of_node, pod_at};
 use super::{Flow, NodeTraffic, RefuseWith, World};
 
 /// What becomes of a flow.
@@ -38,6 +38,12 @@ pub fn judge(world: &World, flow: &Flow) -> Answer {
     Answer { verdict, egress, ingress, accepted: accepted && verdict == Verdict::Allow }
 }
 
+/// The node that judges what an address sends and receives: that of its pod, if a pod has it.
+pub fn node_of(world: &World, address: IpAddr) -> Option<&str> {
+    let pod = pod_at(world, address)?;
+    Some(pod.spec.node_name.as_str()).filter(|name| !name.is_empty())
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Egress,
@@ -49,7 +55,7 @@ fn judge_direction(world: &World, pod: &Pod, direction: Direction, flow: &Flow) 
         Direction::Egress => flow.to,
         Direction::Ingress => flow.from,
     };
-    let own_node = is_own_node(world, pod, other);
+    let own_node = is_address_of_node(world, &pod.spec.node_name, other);
     if own_node && world.settings.node_traffic == NodeTraffic::Allow {
         return DirectionAnswer::open();
     }

@@ -82,11 +82,10 @@ fn first_refusal<'w>(opinion: Opinion<'w>, policy: &'w NetworkPolicy) -> Opinion
 }
 
 /// Whether a policy is about a pod: one of its own namespace (5). An invalid policy is about no less
-/// than it says (42): with a selector that can't be understood, about every pod of the namespace.
+/// than it says (42): what can't be understood of its selector leaves nobody out.
 fn selects(policy: &NetworkPolicy, pod: &Pod) -> bool {
-    let chosen = &policy.spec.pod_selector;
-    policy.metadata.namespace == pod.metadata.namespace
-        && (!selector::is_valid(chosen) || selector::matches(chosen, &pod.metadata.labels))
+    let chosen = selector::understood(&policy.spec.pod_selector);
+    policy.metadata.namespace == pod.metadata.namespace && selector::matches(&chosen, &pod.metadata.labels)
 }
 
 /// Whether a policy is about a direction (3, 4). Of an invalid one (42), a type that isn't known may

@@ -57,11 +57,11 @@ pub(super) fn namespace_labels(world: &World, name: &str) -> BTreeMap<String, St
     labels
 }
 
-/// Whether an address is one of a pod's own node.
-pub(super) fn is_own_node(world: &World, pod: &Pod, address: IpAddr) -> bool {
-    for node in &world.nodes {
-        for listed in &node.status.addresses {
-            if node.metadata.name == pod.spec.node_name
+/// Whether an address is one of a node itself: its Node object lists it, or its kernel has it.
+pub fn is_address_of_node(world: &World, node: &str, address: IpAddr) -> bool {
+    for object in &world.nodes {
+        for listed in &object.status.addresses {
+            if object.metadata.name == node
                 && ["InternalIP", "ExternalIP"].contains(&listed.kind.as_str())
                 && listed.address.parse() == Ok(address)
             {
@@ -69,7 +69,7 @@ pub(super) fn is_own_node(world: &World, pod: &Pod, address: IpAddr) -> bool {
             }
         }
     }
-    world.local_addresses.get(&pod.spec.node_name).is_some_and(|local| local.contains(&address))
+    world.local_addresses.get(node).is_some_and(|local| local.contains(&address))
 }
 
 /// Whether a port of a pod has this name, this protocol and this number. All containers count, init

@@ -32,23 +32,23 @@ pub(super) fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String
 
 /// Whether the API server would take the selector.
 pub(super) fn is_valid(selector: &LabelSelector) -> bool {
-    for (key, value) in &selector.match_labels {
-        if !is_label_key(key) || !is_label_value(value) {
-            return false;
-        }
-    }
-    for requirement in &selector.match_expressions {
+    understood(selector) == *selector
+}
+
+/// The selector without the parts that the API server would not take.
+pub(super) fn understood(selector: &LabelSelector) -> LabelSelector {
+    let mut rest = selector.clone();
+    rest.match_labels.retain(|key, value| is_label_key(key) && is_label_value(value));
+    rest.match_expressions.retain(|requirement| {
         let values_fit = match requirement.operator.as_str() {
             "In" | "NotIn" => !requirement.values.is_empty(),
             "Exists" | "DoesNotExist" => requirement.values.is_empty(),
             _ => false,
         };
         let written_well = requirement.values.iter().all(|value| is_label_value(value));
-        if !values_fit || !written_well || !is_label_key(&requirement.key) {
-            return false;
-        }
-    }
-    true
+        values_fit && written_well && is_label_key(&requirement.key)
+    });
+    rest
 }
 
 /// `name` or `prefix/name`: a qualified name.

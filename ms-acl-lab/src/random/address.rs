@@ -29,13 +29,14 @@ pub(super) fn of_pod(dice: &mut Dice, node: usize, ipv4: bool) -> IpAddr {
     in_node_range(node, if dice.chance(10) { 253 } else { host }, ipv4)
 }
 
-/// An address of a node's pod range.
+/// An address of a node's pod range. Hosts from 256 on lie in a further range of it.
 pub(super) fn in_node_range(node: usize, host: usize, ipv4: bool) -> IpAddr {
-    let byte = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+    let byte = |number: usize| u8::try_from(number % 256).unwrap_or(0);
     if ipv4 {
-        Ipv4Addr::new(10, 244, byte(node), byte(host)).into()
+        let second = if host < 256 { 244 } else { byte(100 + host / 256) };
+        Ipv4Addr::new(10, second, byte(node), byte(host)).into()
     } else {
-        let word = |number: usize| u16::from(byte(number));
+        let word = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
         Ipv6Addr::new(0xfd00, 0x244, word(node), 0, 0, 0, 0, word(host)).into()
     }
 }

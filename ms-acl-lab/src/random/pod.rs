@@ -79,7 +79,7 @@ fn any_pod(dice: &mut Dice, shape: &Shape, places: &Places<'_>, number: usize, o
         }
         let fresh = address::of_pod(dice, node, ipv4);
         let taken = shape.running_only && used.contains(&fresh);
-        addresses.push(if taken { address::in_node_range(node, 100 + number, ipv4) } else { fresh });
+        addresses.push(if taken { address::in_node_range(node, 300 + number, ipv4) } else { fresh });
     }
     let on_nodes = |address: &IpAddr| places.nodes.iter().any(|(_, listed)| listed.contains(address));
     addresses.retain(|address| !on_nodes(address));

@@ -81,10 +81,13 @@ fn an_invalid_policy_denies_what_it_declares_to_whom_it_selects_and_stops_nothin
 
 #[test]
 fn an_invalid_policy_whose_selector_or_type_can_not_be_understood_denies_more_rather_than_less() {
-    let selector = json!({"matchExpressions": [{"key": "app", "operator": "Is", "values": ["db"]}]});
+    let broken = json!({"key": "app", "operator": "Is", "values": ["db"]});
     let world_of = |spec: Value| world(&[policy("a/p", spec)]);
-    let broken = world_of(json!({"podSelector": selector}));
-    assert!(!reaches(&broken, OUTSIDE, WEB) && reaches(&broken, WEB, OUTSIDE));
+    let alone = world_of(json!({"podSelector": {"matchExpressions": [broken]}}));
+    assert!(!reaches(&alone, OUTSIDE, WEB) && reaches(&alone, WEB, OUTSIDE));
+    let beside =
+        world_of(json!({"podSelector": {"matchLabels": {"app": "db"}, "matchExpressions": [broken]}}));
+    assert!(reaches(&beside, OUTSIDE, WEB) && !reaches(&beside, OUTSIDE, DB));
     let broken = world_of(json!({"policyTypes": ["egress"]}));
     assert!(!reaches(&broken, OUTSIDE, WEB) && !reaches(&broken, WEB, OUTSIDE));
 }
