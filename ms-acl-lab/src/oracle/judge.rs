@@ -44,6 +44,16 @@ pub fn node_of(world: &World, address: IpAddr) -> Option<&str> {
     Some(pod.spec.node_name.as_str()).filter(|name| !name.is_empty())
 }
 
+/// Whether any policy has a word about what the pod of an address sends.
+pub fn governs_egress(world: &World, address: IpAddr) -> bool {
+    pod_at(world, address).is_some_and(|pod| governs(world, pod, Direction::Egress))
+}
+
+/// Whether any policy has a word about what the pod of an address receives.
+pub fn governs_ingress(world: &World, address: IpAddr) -> bool {
+    pod_at(world, address).is_some_and(|pod| governs(world, pod, Direction::Ingress))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Egress,
@@ -135,13 +145,18 @@ fn governs_ipv6(world: &World, node: &str) -> bool {
         let has_ipv6 = addresses(pod).into_iter().any(|address| {
             address.is_ipv6() && pod_at(world, address).is_some_and(|owner| std::ptr::eq(owner, pod))
         });
-        let governed = acl::governs(world, pod, Direction::Ingress)
-            || acl::governs(world, pod, Direction::Egress)
-            || kubernetes::isolates(world, pod, "Ingress")
-            || kubernetes::isolates(world, pod, "Egress");
-        if has_ipv6 && governed {
+        if has_ipv6 && (governs(world, pod, Direction::Egress) || governs(world, pod, Direction::Ingress)) {
             return true;
         }
     }
     false
+}
+
+/// Whether any gate has a word about what a pod sends, or what it receives.
+fn governs(world: &World, pod: &Pod, direction: Direction) -> bool {
+    let kind = match direction {
+        Direction::Egress => "Egress",
+        Direction::Ingress => "Ingress",
+    };
+    acl::governs(world, pod, direction) || kubernetes::isolates(world, pod, kind)
 }
