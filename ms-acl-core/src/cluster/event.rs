@@ -12,11 +12,12 @@ use crate::ruleset::ObjectRef;
 
 /// Something that happened in a cluster.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "events are taken in at once, never kept")]
 pub enum Event {
     /// An object is new or changed.
     Apply(Object),
     /// An object is new or changed and can't be decoded.
-    Undecodable(DecodeError),
+    Undecodable(Box<DecodeError>),
     /// An object is gone.
     Delete(ObjectRef),
     /// A Deployment ACL document takes the place of the former one.

@@ -44,15 +44,12 @@ impl Memberships {
         if matches!(spec.content, Content::Networks(_)) {
             return;
         }
-        match scope(&spec.content) {
-            Some(PodScope { namespaces: NamespaceScope::Named(name), .. }) => {
-                self.named.entry(name.clone()).or_default().insert(spec.name.clone());
-                self.seen.remove(name.as_str());
-            }
-            _ => {
-                self.wide.insert(spec.name.clone());
-                self.seen.clear();
-            }
+        if let Some(PodScope { namespaces: NamespaceScope::Named(name), .. }) = scope(&spec.content) {
+            self.named.entry(name.clone()).or_default().insert(spec.name.clone());
+            self.seen.remove(name.as_str());
+        } else {
+            self.wide.insert(spec.name.clone());
+            self.seen.clear();
         }
         self.sets.insert(spec.name.clone(), Arc::new(spec));
     }

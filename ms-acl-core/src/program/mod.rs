@@ -87,7 +87,7 @@ impl Program {
             .filter(|pod| *pod.node == *program.settings.node)
             .map(|pod| (Arc::clone(&pod.namespace), Arc::clone(&pod.name)))
             .collect();
-        program.resettle(&pods, Moves::default());
+        program.resettle(&pods, &Moves::default());
         program.pending = Pending::default();
         program
     }
@@ -121,12 +121,12 @@ impl Program {
             Change::Policy { object, after } => {
                 self.policy(&object, after.as_ref());
                 let pods = self.locals_in(&object.namespace);
-                self.resettle(&pods, Moves::default());
+                self.resettle(&pods, &Moves::default());
             }
             Change::Namespace { name, before, after } => self.namespace(&name, &before, &after),
             Change::Owners { namespace } => {
                 let pods = self.locals_in(&namespace);
-                self.resettle(&pods, Moves::default());
+                self.resettle(&pods, &Moves::default());
             }
             Change::Acl => self.acl(acl.as_deref()),
         }
@@ -170,13 +170,13 @@ impl Program {
                 moves.after.push(members);
             }
         }
-        self.resettle(&pods, moves);
+        self.resettle(&pods, &moves);
     }
 
     fn namespace(&mut self, name: &str, before: &Labels, after: &Labels) {
         let after = self.memberships.of_namespace(name, before, after, &self.cluster);
         let pods = self.locals_in(name);
-        self.resettle(&pods, Moves { first: Vec::new(), after });
+        self.resettle(&pods, &Moves { first: Vec::new(), after });
     }
 
     /// A policy's chains with its new content.
@@ -202,11 +202,11 @@ impl Program {
             }
         }
         let pods = self.locals.keys().cloned().collect();
-        self.resettle(&pods, Moves::default());
+        self.resettle(&pods, &Moves::default());
     }
 
     /// Brings local pods to what they are now, and memberships with them.
-    fn resettle(&mut self, pods: &BTreeSet<PodKey>, moves: Moves) {
+    fn resettle(&mut self, pods: &BTreeSet<PodKey>, moves: &Moves) {
         let mut changed: Vec<(PodKey, Option<Local>)> = Vec::new();
         for key in pods {
             let pod = self

@@ -111,7 +111,7 @@ impl Parts {
                     }
                     (None, None) => None,
                 };
-                self.set_line(direction, *address, line);
+                self.set_line(direction, *address, line.as_ref());
             }
         }
     }
@@ -124,21 +124,21 @@ impl Parts {
     /// Lets the lines that waited for memberships go.
     pub(super) fn leave(&mut self) {
         for (direction, address, group) in std::mem::take(&mut self.leaving) {
-            self.set_line(direction, address, group.map(Line::new));
+            self.set_line(direction, address, group.map(Line::new).as_ref());
         }
     }
 
-    fn set_line(&mut self, direction: Direction, address: IpAddr, line: Option<Line>) {
+    fn set_line(&mut self, direction: Direction, address: IpAddr, line: Option<&Line>) {
         let index = direction as usize;
-        let old = match &line {
+        let old = match line {
             Some(line) => self.governed[index].insert(address, line.clone()),
             None => self.governed[index].remove(&address),
         };
-        if old == line {
+        if old.as_ref() == line {
             return;
         }
         self.stale[index] = true;
-        for group in groups(line.as_ref()) {
+        for group in groups(line) {
             if let Some(node) = self.nodes.get_mut(group) {
                 node.uses += 1;
             }

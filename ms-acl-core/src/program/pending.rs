@@ -50,16 +50,11 @@ impl Pending {
         let dead = self.dead_chains.remove(&key);
         let kernels = self.chains.entry(key.clone()).or_insert_with(|| old.or(dead)).clone();
         let chains = &mut graph.family_mut(family).chains;
-        match new {
-            Some(chain) => {
-                chains.insert(name.clone(), Arc::new(chain));
-            }
-            None => {
-                chains.remove(name);
-                if let Some(kernels) = kernels {
-                    self.dead_chains.insert(key, kernels);
-                }
-            }
+        if let Some(chain) = new {
+            chains.insert(name.clone(), Arc::new(chain));
+        } else {
+            chains.remove(name);
+            self.dead_chains.extend(kernels.map(|kernels| (key, kernels)));
         }
     }
 
@@ -119,11 +114,13 @@ impl Pending {
     /// Sets that refuse gain first, sets that permit lose first.
     fn member_steps(&mut self, members: &[&Members]) {
         let gaining = members.iter().copied().filter(|m| !m.gained.is_empty());
-        let (refuse, permit): (Vec<&Members>, Vec<&Members>) = gaining.partition(|m| m.role == SetRole::Refuse);
+        let (refuse, permit): (Vec<&Members>, Vec<&Members>) =
+            gaining.partition(|m| m.role == SetRole::Refuse);
         let gains = refuse.into_iter().chain(permit);
         let gains = gains.map(|m| Step::AddMembers(m.set.clone(), m.family, m.gained.clone()));
         let losing = members.iter().copied().filter(|m| !m.lost.is_empty());
-        let (permit, refuse): (Vec<&Members>, Vec<&Members>) = losing.partition(|m| m.role == SetRole::Permit);
+        let (permit, refuse): (Vec<&Members>, Vec<&Members>) =
+            losing.partition(|m| m.role == SetRole::Permit);
         let losses = permit.into_iter().chain(refuse);
         let losses = losses.map(|m| Step::RemoveMembers(m.set.clone(), m.family, m.lost.clone()));
         let open = !self.chains.is_empty() || !self.hooks.is_empty();

@@ -10,7 +10,7 @@ fn object(value: Value) -> Event {
     match Object::decode(value) {
         Ok(Some(object)) => Event::Apply(object),
         Ok(None) => panic!("an unknown kind"),
-        Err(error) => Event::Undecodable(error),
+        Err(error) => Event::Undecodable(Box::new(error)),
     }
 }
 
