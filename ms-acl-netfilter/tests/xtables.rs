@@ -39,18 +39,16 @@ fn bytes_of_every_rule(family: Family) -> String {
         // A run of zeros stands as its length: an extension's structure is mostly empty.
         let mut zeros = 0;
         for byte in encoded.expressions.iter().chain([&1]) {
-            match byte {
-                0 => zeros += 1,
-                _ => {
-                    match zeros {
-                        0 => {}
-                        count @ 1..4 => text.push_str(&"00".repeat(count)),
-                        count => write!(text, "({count}x00)").unwrap(),
-                    }
-                    zeros = 0;
-                    write!(text, "{byte:02x}").unwrap();
-                }
+            if *byte == 0 {
+                zeros += 1;
+                continue;
             }
+            match zeros {
+                0..4 => text.push_str(&"00".repeat(zeros)),
+                count => write!(text, "({count}x00)").unwrap(),
+            }
+            zeros = 0;
+            write!(text, "{byte:02x}").unwrap();
         }
         text.truncate(text.len() - 2);
         text.push('\n');

@@ -92,10 +92,10 @@ pub(crate) enum Place {
     Last,
 }
 
-/// Adds a rule; the kernel echoes it with its handle.
+/// Adds a rule.
 pub(crate) fn new_rule(family: Family, chain: &str, place: Place, encoded: &Encoded) -> Vec<u8> {
     let append = if place == Place::Last { flag::APPEND } else { 0 };
-    let mut writer = message(command::NEW_RULE, flag::CREATE | flag::ECHO | append, family);
+    let mut writer = message(command::NEW_RULE, flag::CREATE | append, family);
     writer.text(rule::TABLE, TABLE);
     writer.text(rule::CHAIN, chain);
     if let Place::Before(handle) = place {

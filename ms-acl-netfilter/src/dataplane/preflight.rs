@@ -67,7 +67,7 @@ fn rehearse(nft: &mut Connection, family: Family) -> Result<(), String> {
     batch.push(Operation::Table(family), subject("make the table filter"));
     batch.push(Operation::Message(new_chain(family, CHAIN)), subject("make a chain"));
     let rule = new_rule(family, CHAIN, Place::Last, &encoded);
-    batch.push(Operation::Message(rule), subject("make a rule on connections"));
+    batch.push(Operation::Rule(rule), subject("make a rule on connections"));
     let absent = delete_chain(family, "MS-absent", true);
     let on_purpose = batch.push(Operation::Message(absent), subject("fail"));
     match batch.send(nft) {

@@ -51,6 +51,7 @@ mod data {
     pub(super) const PORT: u16 = 4;
     pub(super) const PROTOCOL: u16 = 7;
     pub(super) const LINE: u16 = 9;
+    pub(super) const ROWS: u16 = 18;
     pub(super) const LIMIT: u16 = 19;
     pub(super) const MEMBERS: u16 = 24;
     pub(super) const REFERENCES: u16 = 25;
@@ -87,7 +88,16 @@ pub(crate) fn is_kind(header: &SetHeader, kind: SetKind, family: Family) -> bool
     header.kind == kind_name(kind).0 && header.family == family_number(family) && header.limit == u32::MAX
 }
 
-pub(super) fn create(name: &SetName, kind: SetKind, family: Family, exclusive: bool) -> Vec<u8> {
+pub(super) fn create(
+    name: &SetName,
+    kind: SetKind,
+    family: Family,
+    expected: usize,
+    exclusive: bool,
+) -> Vec<u8> {
+    // The kernel's default is 1,024 rows, and it doubles them when a row has twelve members; each time
+    // costs more than adding the members. Four members a row leave room for unequal rows.
+    let rows = u32::try_from(expected / 4).unwrap_or(u32::MAX).clamp(1 << 10, 1 << 20).next_power_of_two();
     let (kind, revision) = kind_name(kind);
     let flags = flag::CREATE | if exclusive { flag::EXCL } else { 0 };
     let mut writer = new(command::CREATE, flags, family);
@@ -98,6 +108,7 @@ pub(super) fn create(name: &SetName, kind: SetKind, family: Family, exclusive: b
     writer.nest(attribute::DATA, |parameters| {
         // The limit reserves nothing.
         parameters.net_order(data::LIMIT, &u32::MAX.to_be_bytes());
+        parameters.net_order(data::ROWS, &rows.to_be_bytes());
     });
     writer.finish()
 }

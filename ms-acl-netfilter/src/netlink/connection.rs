@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::message::{Message, Messages};
+use super::message::{Message, Messages, set_flags};
 use super::refusal::Refusal;
 use super::{NLMSG_DONE, NLMSG_ERROR, flag};
 use crate::sys::{PageBytes, Received, Socket};
@@ -64,16 +64,16 @@ impl Connection {
         self.socket.port()
     }
 
-    /// Sends requests in one datagram and gives every reply to `on_reply`, until each request was
-    /// acknowledged. The first refusal is returned, with the index of the request.
+    /// Sends requests in one datagram and gives every reply to `on_reply` with the index of its request,
+    /// until each request was acknowledged. The first refusal is returned, with the index of the request.
     pub(crate) fn requests(
         &mut self,
         messages: Vec<Vec<u8>>,
-        mut on_reply: impl FnMut(&Message<'_>),
+        mut on_reply: impl FnMut(usize, &Message<'_>),
     ) -> Result<(), (usize, NetlinkError)> {
-        self.exchange(messages, |reply| {
+        self.exchange(messages, |index, reply| {
             if reply.kind != NLMSG_ERROR {
-                on_reply(reply);
+                on_reply(index, reply);
             }
         })
     }
@@ -85,7 +85,7 @@ impl Connection {
         messages: Vec<Vec<u8>>,
         mut on_error: impl FnMut(&Message<'_>),
     ) -> Result<(), (usize, NetlinkError)> {
-        self.exchange(messages, |reply| {
+        self.exchange(messages, |_, reply| {
             if Refusal::read(reply).is_some() {
                 on_error(reply);
             }
@@ -95,7 +95,7 @@ impl Connection {
     fn exchange(
         &mut self,
         messages: Vec<Vec<u8>>,
-        mut on_message: impl FnMut(&Message<'_>),
+        mut on_message: impl FnMut(usize, &Message<'_>),
     ) -> Result<(), (usize, NetlinkError)> {
         let count = messages.len();
         if count == 0 {
@@ -118,7 +118,7 @@ impl Connection {
             let length = self.receive(deadline).map_err(|error| (count - open, error))?;
             for message in Messages::of(&self.buffer[..length]) {
                 let Some(index) = index_in(message.sequence, first, count) else { continue };
-                on_message(&message);
+                on_message(index, &message);
                 if message.kind != NLMSG_ERROR {
                     continue;
                 }
@@ -140,9 +140,9 @@ impl Connection {
     pub(crate) fn request(
         &mut self,
         message: Vec<u8>,
-        on_reply: impl FnMut(&Message<'_>),
+        mut on_reply: impl FnMut(&Message<'_>),
     ) -> Result<(), NetlinkError> {
-        self.requests(vec![message], on_reply).map_err(|(_, error)| error)
+        self.requests(vec![message], |_, reply| on_reply(reply)).map_err(|(_, error)| error)
     }
 
     /// Asks for a listing and gives its entries to `on_entry`. A listing that was interrupted by a
@@ -260,10 +260,7 @@ impl Connection {
 }
 
 fn set_header(message: &mut [u8], flags: u16, sequence: u32) {
-    if let Some(place) = message.get_mut(6..8) {
-        let old = u16::from_ne_bytes([place[0], place[1]]);
-        place.copy_from_slice(&(old | flags).to_ne_bytes());
-    }
+    set_flags(message, flags);
     if let Some(place) = message.get_mut(8..12) {
         place.copy_from_slice(&sequence.to_ne_bytes());
     }

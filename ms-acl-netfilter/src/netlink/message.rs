@@ -118,6 +118,14 @@ impl Writer {
     }
 }
 
+/// Sets flags of a finished message.
+pub(crate) fn set_flags(message: &mut [u8], flags: u16) {
+    if let Some([low, high]) = message.get_mut(6..8) {
+        let old = u16::from_ne_bytes([*low, *high]);
+        [*low, *high] = (old | flags).to_ne_bytes();
+    }
+}
+
 /// A received message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message<'a> {

@@ -8,7 +8,7 @@ mod refusal;
 
 pub(crate) use connection::Connection;
 pub use connection::NetlinkError;
-pub(crate) use message::{Attribute, Attributes, Message, Messages, Writer, attribute_path};
+pub(crate) use message::{Attribute, Attributes, Message, Messages, Writer, attribute_path, set_flags};
 pub use refusal::Refusal;
 
 /// The kernel's subsystems, the upper byte of a message's type.
