@@ -15,8 +15,8 @@ use ms_acl_netfilter::conntrack::Conntrack;
 fn connections_of_an_address_are_listed_and_deleted() {
     in_namespace(|| {
         run("ip link set lo up");
-        run("iptables -A INPUT -m conntrack --ctstate NEW -j ACCEPT");
-        run("ip6tables -A INPUT -m conntrack --ctstate NEW -j ACCEPT");
+        run("iptables-nft -A INPUT -m conntrack --ctstate NEW -j ACCEPT");
+        run("ip6tables-nft -A INPUT -m conntrack --ctstate NEW -j ACCEPT");
         let listener = TcpListener::bind("127.0.0.2:8080").unwrap();
         let connection = TcpStream::connect("127.0.0.2:8080").unwrap();
         let from = UdpSocket::bind("127.0.0.3:0").unwrap();

@@ -40,7 +40,7 @@ fn make_strangers() {
     run("ipset create strangers hash:net");
     run("ipset add strangers 192.0.2.0/24");
     run("ipset create MS-theirs hash:ip");
-    run_with(STRANGERS, &["iptables-restore"]);
+    run_with(STRANGERS, &["iptables-nft-restore"]);
     run("nft add table inet theirs");
     run("nft add chain inet theirs forward { type filter hook forward priority 0 ; policy accept ; }");
     run("nft add rule inet theirs forward ip saddr 10.0.0.1 counter drop");
@@ -50,8 +50,8 @@ fn make_strangers() {
 /// Everything there is in tables and sets, but for lines that name something of ours.
 fn world() -> Vec<String> {
     let own = |line: &str| line.contains(":MS-ADMIN") || line.split_whitespace().any(own::is_owned_name);
-    let all = run("iptables-save")
-        + &run("ip6tables-save")
+    let all = run("iptables-nft-save")
+        + &run("ip6tables-nft-save")
         + &run("ipset save")
         + &run("nft list table inet theirs");
     all.lines().filter(|line| !line.starts_with('#') && !own(line)).map(str::to_owned).collect()
@@ -185,7 +185,7 @@ fn any_graph_turns_into_any_other() {
 }
 
 fn forward() -> Vec<String> {
-    run("iptables -S FORWARD").lines().skip(1).map(str::to_owned).collect()
+    run("iptables-nft -S FORWARD").lines().skip(1).map(str::to_owned).collect()
 }
 
 const JUMP: &str = "-A FORWARD -m comment --comment ms-acl -j MS-FORWARD";
@@ -200,19 +200,19 @@ fn hooked() -> Rulesets {
 #[test]
 fn the_jump_stands_first_and_is_moved_back_first() {
     in_namespace(|| {
-        run("iptables -A FORWARD -j ACCEPT");
+        run("iptables-nft -A FORWARD -j ACCEPT");
         let mut dataplane = open();
         program_and_check(&mut dataplane, &hooked());
         assert_eq!(forward(), [JUMP, "-A FORWARD -j ACCEPT"]);
 
         // A rule that lets everything pass on is no contest.
-        run("iptables -I FORWARD -s 10.0.0.1");
-        run("iptables -I FORWARD -j MARK --set-mark 1");
+        run("iptables-nft -I FORWARD -s 10.0.0.1");
+        run("iptables-nft -I FORWARD -j MARK --set-mark 1");
         let observed = dataplane.observe().unwrap();
         assert_eq!(observed.contested, []);
         assert_eq!(observed.rulesets.v4.hooks.len(), 1);
 
-        run("iptables -I FORWARD -s 10.0.0.2 -j DROP");
+        run("iptables-nft -I FORWARD -s 10.0.0.2 -j DROP");
         let observed = dataplane.observe().unwrap();
         assert_eq!(observed.contested.len(), 1);
         assert_eq!((observed.contested[0].hook, observed.contested[0].rules), (Hook::Forward, 1));
@@ -227,11 +227,11 @@ fn the_jump_stands_first_and_is_moved_back_first() {
 #[test]
 fn the_jump_stands_last_if_wanted() {
     in_namespace(|| {
-        run("iptables -A FORWARD -s 10.0.0.1 -j ACCEPT");
+        run("iptables-nft -A FORWARD -s 10.0.0.1 -j ACCEPT");
         let mut dataplane = Dataplane::open(Options { position: Position::Last }).unwrap();
         program_and_check(&mut dataplane, &hooked());
         assert_eq!(forward(), ["-A FORWARD -s 10.0.0.1/32 -j ACCEPT", JUMP]);
-        run("iptables -A FORWARD -s 10.0.0.2 -j ACCEPT");
+        run("iptables-nft -A FORWARD -s 10.0.0.2 -j ACCEPT");
         let observed = dataplane.observe().unwrap();
         assert_eq!(diff(&observed.rulesets, &hooked()).steps, []);
     });
@@ -242,14 +242,14 @@ fn second_and_changed_jumps_are_repaired() {
     in_namespace(|| {
         let mut dataplane = open();
         program_and_check(&mut dataplane, &hooked());
-        run("iptables -A FORWARD -m comment --comment ms-acl -j MS-FORWARD");
-        run("iptables -A FORWARD -i eth7 -m comment --comment ms-acl -j MS-FORWARD");
-        run("iptables -A FORWARD -m comment --comment theirs -j MS-FORWARD");
+        run("iptables-nft -A FORWARD -m comment --comment ms-acl -j MS-FORWARD");
+        run("iptables-nft -A FORWARD -i eth7 -m comment --comment ms-acl -j MS-FORWARD");
+        run("iptables-nft -A FORWARD -m comment --comment theirs -j MS-FORWARD");
         assert_eq!(dataplane.observe().unwrap().rulesets.v4.hooks.len(), 0);
         program_and_check(&mut dataplane, &hooked());
         assert_eq!(forward(), [JUMP, "-A FORWARD -m comment --comment theirs -j MS-FORWARD"]);
 
-        run("iptables -F FORWARD");
+        run("iptables-nft -F FORWARD");
         program_and_check(&mut dataplane, &hooked());
         assert_eq!(forward(), [JUMP]);
 
@@ -271,11 +271,11 @@ fn the_operators_chain_is_never_touched() {
             ours(vec![rule(vec![], Target::Jump(chain("MS-ADMIN"))), rule(vec![], Target::Return)]),
         );
         program_and_check(&mut dataplane, &desired);
-        run("iptables -A MS-ADMIN -s 192.0.2.1 -j DROP");
-        run("iptables -A MS-ADMIN -i eth0 -p 47 -m length --length 1:2 -j ACCEPT");
-        let theirs = run("iptables -S MS-ADMIN");
+        run("iptables-nft -A MS-ADMIN -s 192.0.2.1 -j DROP");
+        run("iptables-nft -A MS-ADMIN -i eth0 -p 47 -m length --length 1:2 -j ACCEPT");
+        let theirs = run("iptables-nft -S MS-ADMIN");
         program_and_check(&mut dataplane, &desired);
-        assert_eq!(run("iptables -S MS-ADMIN"), theirs);
+        assert_eq!(run("iptables-nft -S MS-ADMIN"), theirs);
 
         // Even a transaction that asks for it.
         let edit = ChainEdit {
@@ -291,15 +291,15 @@ fn the_operators_chain_is_never_touched() {
         let gone = vec![Step::DeleteChains(vec![(Family::V4, chain("MS-ADMIN"))])];
         let report = dataplane.commit(&Transaction { steps: gone }).unwrap();
         assert_eq!((report.chains_removed, report.kept.len()), (0, 1));
-        assert_eq!(run("iptables -S MS-ADMIN"), theirs);
+        assert_eq!(run("iptables-nft -S MS-ADMIN"), theirs);
 
         let report = dataplane.remove_all().unwrap();
         assert_eq!(report.kept.len(), 1);
         assert_eq!(report.kept[0].what, "chain MS-ADMIN of ipv4");
-        assert_eq!(run("iptables -S MS-ADMIN"), theirs);
+        assert_eq!(run("iptables-nft -S MS-ADMIN"), theirs);
         assert!(!save(Family::V4).contains("-j MS-"));
 
-        run("iptables -F MS-ADMIN");
+        run("iptables-nft -F MS-ADMIN");
         assert_eq!(dataplane.remove_all().unwrap().chains, 1);
         assert!(!save(Family::V4).contains("MS-"));
     });
@@ -308,14 +308,14 @@ fn the_operators_chain_is_never_touched() {
 #[test]
 fn an_operators_chain_that_was_there_before_is_taken_as_it_is() {
     in_namespace(|| {
-        run("iptables -N MS-ADMIN");
-        run("iptables -A MS-ADMIN -s 192.0.2.1 -j DROP");
+        run("iptables-nft -N MS-ADMIN");
+        run("iptables-nft -A MS-ADMIN -s 192.0.2.1 -j DROP");
         let mut dataplane = open();
         let mut desired = hooked();
         desired.v4.chains.insert(chain("MS-ADMIN"), operators());
         let observed = program_and_check(&mut dataplane, &desired);
         assert_eq!(observed.foreign, []);
-        assert_eq!(run("iptables -S MS-ADMIN"), "-N MS-ADMIN\n-A MS-ADMIN -s 192.0.2.1/32 -j DROP\n");
+        assert_eq!(run("iptables-nft -S MS-ADMIN"), "-N MS-ADMIN\n-A MS-ADMIN -s 192.0.2.1/32 -j DROP\n");
     });
 }
 
@@ -324,17 +324,17 @@ fn what_strangers_use_is_emptied_and_kept() {
     in_namespace(|| {
         let mut dataplane = open();
         program_and_check(&mut dataplane, &everything());
-        run(&format!("iptables -A INPUT -s 192.0.2.1 -j {}", policy(2)));
+        run(&format!("iptables-nft -A INPUT -s 192.0.2.1 -j {}", policy(2)));
         let name = set_name(SetKind::Addresses, Family::V4, 1);
-        run(&format!("iptables -A OUTPUT -m set --match-set {name} dst -j ACCEPT"));
+        run(&format!("iptables-nft -A OUTPUT -m set --match-set {name} dst -j ACCEPT"));
         let report = dataplane.commit(&diff(&everything(), &Rulesets::empty())).unwrap();
         let kept: Vec<&str> = report.kept.iter().map(|kept| kept.what.as_str()).collect();
         assert_eq!(kept, [format!("chain {} of ipv4", policy(2)), format!("set {name}")]);
         let report = dataplane.remove_all().unwrap();
         let kept: Vec<&str> = report.kept.iter().map(|kept| kept.what.as_str()).collect();
         assert_eq!(kept, [format!("chain {} of ipv4", policy(2)), format!("set {name}")]);
-        run("iptables -F INPUT");
-        run("iptables -F OUTPUT");
+        run("iptables-nft -F INPUT");
+        run("iptables-nft -F OUTPUT");
         let report = dataplane.remove_all().unwrap();
         assert_eq!((report.chains, report.sets, report.kept.len()), (1, 1, 0));
     });
@@ -343,15 +343,15 @@ fn what_strangers_use_is_emptied_and_kept() {
 #[test]
 fn half_broken_states_are_repaired_and_removed() {
     let damages: [(&str, &[&str]); 7] = [
-        ("a chain flushed", &["iptables -F MS-P-aaaaaaaaaaaaaaaaaaab"]),
-        ("a rule deleted", &["iptables -D MS-P-aaaaaaaaaaaaaaaaaaab 3"]),
-        ("a rule added", &["iptables -I MS-P-aaaaaaaaaaaaaaaaaaab 3 -i eth0 -j DROP"]),
-        ("the jump deleted", &["iptables -D FORWARD 1"]),
-        ("everything flushed", &["iptables -F", "iptables -X"]),
+        ("a chain flushed", &["iptables-nft -F MS-P-aaaaaaaaaaaaaaaaaaab"]),
+        ("a rule deleted", &["iptables-nft -D MS-P-aaaaaaaaaaaaaaaaaaab 3"]),
+        ("a rule added", &["iptables-nft -I MS-P-aaaaaaaaaaaaaaaaaaab 3 -i eth0 -j DROP"]),
+        ("the jump deleted", &["iptables-nft -D FORWARD 1"]),
+        ("everything flushed", &["iptables-nft -F", "iptables-nft -X"]),
         ("the table deleted", &["nft delete table ip filter", "nft delete table ip6 filter"]),
         (
             "a base chain's rules and a chain",
-            &["iptables -F FORWARD", "iptables -F MS-FORWARD", "iptables -X MS-FORWARD"],
+            &["iptables-nft -F FORWARD", "iptables-nft -F MS-FORWARD", "iptables-nft -X MS-FORWARD"],
         ),
     ];
     for (what, commands) in damages {
@@ -380,7 +380,7 @@ fn a_new_process_finds_everything_again() {
         // Lost tags and a lost jump: what nothing of ours leads to is taken for somebody else's.
         let text = save(Family::V4);
         run_with(&text, &[restore_tool(Family::V4)]);
-        run("iptables -F FORWARD");
+        run("iptables-nft -F FORWARD");
         let observed = next.observe().unwrap();
         assert_eq!(observed.rulesets.v4.chains.len(), 1, "only MS-ADMIN");
         assert_eq!(observed.foreign.len(), 3);
@@ -396,7 +396,7 @@ fn what_is_not_as_it_was_seen_is_not_changed() {
         next.v4.chains.insert(policy(1), ours(vec![rule(vec![], Target::Drop)]));
         let change = diff(&everything(), &next);
 
-        run(&format!("iptables -D {} 7", policy(1)));
+        run(&format!("iptables-nft -D {} 7", policy(1)));
         let error = dataplane.commit(&change).unwrap_err();
         assert!(matches!(&*error.fault, CommitFault::Refused(all) if all.len() == 1), "{error}");
         assert!(error.to_string().contains("ENOENT"), "{error}");
@@ -583,4 +583,113 @@ fn opened_without_privileges() {
         error.to_string(),
         "not permitted to change firewall rules: CAP_NET_ADMIN is missing in this network namespace"
     );
+}
+
+#[test]
+fn a_set_that_was_made_anew_is_asked_for_its_number() {
+    in_namespace(|| {
+        let mut dataplane = open();
+        let (name, kind) = (set_name(SetKind::Addresses, Family::V4, 1), SetKind::Addresses);
+        let mut desired = Rulesets::empty();
+        desired.v4.sets.insert(name.clone(), set(kind, Family::V4, some_members(kind, Family::V4)));
+        program_and_check(&mut dataplane, &desired);
+        // Somebody takes its number for a set of their own and makes ours again under another.
+        run(&format!("ipset destroy {name}"));
+        run("ipset create theirs hash:ip");
+        run(&format!("ipset create {name} hash:ip maxelem 4294967295"));
+        let before = desired.clone();
+        desired.v4 = graph_of(
+            Family::V4,
+            vec![rule(vec![Match::InSet(name.clone(), SetKey::Source)], Target::Return)],
+        );
+        dataplane.commit(&diff(&before, &desired)).unwrap();
+        assert!(save(Family::V4).contains(&format!("--match-set {name} src")));
+    });
+}
+
+#[test]
+fn a_leftover_jump_of_ours_does_not_keep_its_chain() {
+    in_namespace(|| {
+        let mut dataplane = open();
+        program_and_check(&mut dataplane, &hooked());
+        // Two jumps are none that is in its place, so a comparison doesn't ask for their removal.
+        run("iptables-nft -A FORWARD -m comment --comment ms-acl -j MS-FORWARD");
+        let observed = dataplane.observe().unwrap();
+        assert_eq!(observed.rulesets.v4.hooks.len(), 0);
+        let report = dataplane.commit(&diff(&observed.rulesets, &Rulesets::empty())).unwrap();
+        assert_eq!((report.chains_removed, report.kept.len()), (1, 0));
+        assert!(!save(Family::V4).contains("MS-"));
+    });
+}
+
+#[test]
+fn after_a_refused_batch_the_rest_can_be_sent_at_once() {
+    in_namespace(|| {
+        let mut dataplane = open();
+        let graph = graph_of(Family::V4, every_rule(Family::V4));
+        let mut desired = Rulesets::empty();
+        desired.v4 = graph;
+        program_and_check(&mut dataplane, &desired);
+        // A loop: refused, and nobody has to read anything back for the next change.
+        let mut bad = desired.clone();
+        bad.v4.chains.insert(policy(2), ours(vec![rule(vec![], Target::Jump(policy(1)))]));
+        let error = dataplane.commit(&diff(&desired, &bad)).unwrap_err();
+        assert!(error.to_string().contains("EMLINK"), "{error}");
+        let mut good = desired.clone();
+        good.v4.chains.insert(policy(2), ours(vec![rule(vec![], Target::Drop)]));
+        dataplane.commit(&diff(&desired, &good)).unwrap();
+        assert_eq!(diff(&dataplane.observe().unwrap().rulesets, &good).steps, []);
+    });
+}
+
+/// Does something when it goes out of scope.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn other_writers_in_the_same_table_are_no_disturbance() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    in_namespace(|| {
+        let stop = AtomicBool::new(false);
+        run("iptables-nft -N theirs");
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut writes = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let lines: Vec<String> =
+                        (0..200).map(|number| format!("-A theirs -s 10.9.0.{number} -j ACCEPT\n")).collect();
+                    let text = format!("*filter\n:theirs - [0:0]\n{}COMMIT\n", lines.concat());
+                    run_with(&text, &["iptables-nft-restore", "--noflush"]);
+                    writes += 1;
+                }
+                writes
+            });
+            // Also when a check fails, or the writer would write for ever.
+            let _end = OnDrop(|| stop.store(true, Ordering::Relaxed));
+            let mut dataplane = open();
+            let start = std::time::Instant::now();
+            let mut rounds = 0;
+            while start.elapsed() < std::time::Duration::from_secs(2) {
+                program_and_check(&mut dataplane, &everything());
+                program_and_check(&mut dataplane, &hooked());
+                rounds += 1;
+            }
+            stop.store(true, Ordering::Relaxed);
+            let writes = writer.join().unwrap();
+            println!("{rounds} rounds beside {writes} restores");
+            assert!(rounds > 0 && writes > 0);
+        });
+    });
+}
+
+#[test]
+fn a_dataplane_can_move_to_another_thread() {
+    fn movable<T: Send>() {}
+    movable::<Dataplane>();
+    movable::<ms_acl_netfilter::watch::Watcher>();
 }

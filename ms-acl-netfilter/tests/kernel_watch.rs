@@ -30,15 +30,15 @@ fn changes_of_others_are_heard_if_they_are_to_something_of_ours() {
         let mut dataplane = open();
         program_and_check(&mut dataplane, &everything());
         let mut watcher = dataplane.watch().unwrap();
-        run("iptables -N theirs");
-        run("iptables -A theirs -j ACCEPT");
+        run("iptables-nft -N theirs");
+        run("iptables-nft -A theirs -j ACCEPT");
         run("nft add table inet filter");
         run("nft add chain inet filter FORWARD");
-        run("iptables -t nat -A POSTROUTING -j RETURN");
+        run("iptables-nft -t nat -A POSTROUTING -j RETURN");
         assert_eq!(watcher.wait(SOON).unwrap(), Change::Nothing);
 
-        run(&format!("iptables -D {} 1", policy(1)));
-        run("ip6tables -I FORWARD -j ACCEPT");
+        run(&format!("iptables-nft -D {} 1", policy(1)));
+        run("ip6tables-nft -I FORWARD -j ACCEPT");
         let start = Instant::now();
         let Change::Touched(touched) = watcher.wait(Duration::from_secs(10)).unwrap() else { panic!() };
         assert!(start.elapsed() < Duration::from_secs(1));
@@ -58,9 +58,9 @@ fn a_flood_of_strangers_changes_does_not_keep_a_wait_from_ending() {
     in_namespace(|| {
         let dataplane = open();
         let mut watcher = dataplane.watch().unwrap();
-        let lines: String =
+        let lines: Vec<String> =
             (0..20_000).map(|n| format!("add rule ip x y ip saddr 10.0.{}.{}\n", n / 250, n % 250)).collect();
-        run_with(&format!("add table ip x\nadd chain ip x y\n{lines}"), &["nft", "-f", "-"]);
+        run_with(&format!("add table ip x\nadd chain ip x y\n{}", lines.concat()), &["nft", "-f", "-"]);
         let start = Instant::now();
         assert_eq!(watcher.wait(SOON).unwrap(), Change::Nothing);
         assert!(start.elapsed() < Duration::from_secs(5));

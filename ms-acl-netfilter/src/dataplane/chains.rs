@@ -5,17 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use ms_acl_core::ruleset::{ChainName, Family};
 
 use super::rules::fault_of;
-use super::{CommitFault, Dataplane, Kept};
+use super::{CommitFault, Dataplane, Kept, hooks};
 use crate::batch::message::{delete_chain, delete_rule};
 use crate::batch::{Batch, BatchError, Operation, Subject};
 use crate::own::ADMIN_CHAIN;
 
-type Key = (Family, ChainName);
+pub(super) type Key = (Family, ChainName);
 
 /// What became of chains that were to be deleted.
 pub(super) struct Dropped {
     pub(super) deleted: usize,
-    pub(super) kept: Vec<Kept>,
+    /// Those that stay, and why.
+    pub(super) kept: Vec<(Key, String)>,
+}
+
+/// A chain that stays, for a report.
+pub(super) fn kept_chain(((family, name), why): (Key, String)) -> Kept {
+    Kept { what: format!("chain {name} of {family}"), why }
 }
 
 /// Why an attempt failed, and how it goes on.
@@ -37,6 +43,7 @@ impl Dataplane {
         while !left.is_empty() {
             match self.try_drop(&left, &busy) {
                 Ok(()) => break,
+                // Each attempt leaves out something more, so they come to an end.
                 Err(Attempt::Again { gone, busy: more }) => {
                     left.retain(|key| !gone.contains(key));
                     busy.retain(|key, _| !gone.contains(key));
@@ -52,14 +59,33 @@ impl Dataplane {
             self.known.chains.remove(key);
         }
         let deleted = left.len() - busy.len();
-        let kept = busy.into_iter().map(|(key, why)| {
-            let what = format!("chain {} of {}", key.1, key.0);
-            if let Some(handles) = self.known.chains.get_mut(&key) {
+        for key in busy.keys() {
+            if let Some(handles) = self.known.chains.get_mut(key) {
                 *handles = (key.1.as_str() != ADMIN_CHAIN).then(Vec::new);
             }
-            Kept { what, why }
-        });
-        Ok(Dropped { deleted, kept: kept.collect() })
+        }
+        Ok(Dropped { deleted, kept: busy.into_iter().collect() })
+    }
+
+    /// Deletes jumps of ours to these chains from the base chains, and says whether there were any.
+    pub(super) fn drop_jumps_to(&mut self, chains: &[(Key, String)]) -> Result<bool, CommitFault> {
+        let mut batch = Batch::default();
+        for (family, hook) in self.known.base.clone() {
+            let rules = self.read_base(family, hook.chain())?;
+            for (rule, to) in hooks::jumps(&rules) {
+                if chains.iter().any(|((other, name), _)| *other == family && name == to) {
+                    let subject =
+                        Subject { action: "delete a jump", family, chain: hook.chain(), rule: None };
+                    let message = delete_rule(family, hook.chain(), Some(rule.handle));
+                    batch.push(Operation::Message(message), subject);
+                }
+            }
+        }
+        if batch.is_empty() {
+            return Ok(false);
+        }
+        batch.send(&mut self.nft).map_err(fault_of)?;
+        Ok(true)
     }
 
     fn try_drop(&mut self, left: &BTreeSet<&Key>, busy: &BTreeMap<Key, String>) -> Result<(), Attempt> {
@@ -91,7 +117,7 @@ impl Dataplane {
             let Some(key) = keys.get(one.operation).copied() else { continue };
             match one.refusal.errno {
                 libc::ENOENT => gone.push(key.clone()),
-                libc::EBUSY => stuck.push((key.clone(), one.refusal.to_string())),
+                libc::EBUSY if !busy.contains_key(key) => stuck.push((key.clone(), one.refusal.to_string())),
                 _ => return Err(Attempt::Failed(fault_of(BatchError::Refused(refused)))),
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ms_acl_core::diff::{Step, Transaction};
 use ms_acl_core::ruleset::{ChainName, Family, Member, Set, SetName};
 
+use super::chains::{Dropped, kept_chain};
 use super::{CommitError, CommitFault, CommitReport, Dataplane, Kept};
 use crate::ipset::is_kind;
 use crate::own;
@@ -56,7 +57,7 @@ impl Dataplane {
             return Err(CommitFault::SetMismatch { set: name.clone(), found });
         }
         let mut report = CommitReport::default();
-        match self.ipset.create(name, set.kind, set.family, true) {
+        match self.ipset.create(name, set.kind, set.family, set.members.len(), true) {
             Ok(()) => {
                 report.sets_added = 1;
                 let members: Vec<Member> = set.members.iter().copied().collect();
@@ -67,9 +68,6 @@ impl Dataplane {
             }
             Err(source) => return Err(CommitFault::Set { action: "create", set: name.clone(), source }),
         }
-        let index = self.ipset.index(name);
-        let index = index.map_err(|source| CommitFault::Set { action: "find", set: name.clone(), source })?;
-        self.known.sets.insert(name.clone(), index);
         Ok(report)
     }
 
@@ -131,11 +129,17 @@ impl Dataplane {
             }
         }
         let rules = chains.iter().filter_map(|key| Some(self.known.chains.get(key)?.as_ref()?.len())).sum();
-        let outcome = self.drop_chains(&chains)?;
+        let mut outcome = self.drop_chains(&chains)?;
+        if !outcome.kept.is_empty() && self.drop_jumps_to(&outcome.kept)? {
+            // A jump of ours that nobody asked for any more stood in the way.
+            let left: Vec<(Family, ChainName)> = outcome.kept.into_iter().map(|(key, _)| key).collect();
+            let again = self.drop_chains(&left)?;
+            outcome = Dropped { deleted: outcome.deleted + again.deleted, kept: again.kept };
+        }
         Ok(CommitReport {
             chains_removed: outcome.deleted,
             rules_removed: rules,
-            kept: outcome.kept,
+            kept: outcome.kept.into_iter().map(kept_chain).collect(),
             ..CommitReport::default()
         })
     }

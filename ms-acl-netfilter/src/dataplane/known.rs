@@ -11,7 +11,8 @@ use crate::xtables::SetIndexes;
 /// What a commit has to know of the kernel: handles and numbers.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Whether anything was read yet.
+    /// Whether anything was read yet, and nothing has shown since that it is out of date. When it is not,
+    /// the lists are read again before the next step, and handles only by `observe`.
     pub(super) read: bool,
     /// Families whose table `filter` exists.
     pub(super) tables: BTreeSet<Family>,

@@ -103,16 +103,9 @@ impl Dataplane {
             headers.into_iter().filter(|header| header.name.starts_with("MS-")).collect();
         for header in &headers {
             let Ok(name) = SetName::new(&header.name) else { continue };
-            let index = match header.index {
-                Some(index) => index,
-                None => match self.ipset.index(&name) {
-                    Ok(index) => index,
-                    // Gone between the listing and the question.
-                    Err(error) if error.errno() == Some(libc::ENOENT) => continue,
-                    Err(source) => return Err(ObserveError::Set { set: name, source }),
-                },
-            };
-            self.known.sets.insert(name, index);
+            if let Some(index) = header.index {
+                self.known.sets.insert(name, index);
+            }
         }
         for family in self.families.clone() {
             for chain in self.list_chains(family)? {

@@ -2,6 +2,7 @@
 
 use ms_acl_core::ruleset::{ChainName, Family, SetName};
 
+use super::chains::kept_chain;
 use super::hooks;
 use super::observe::FamilyView;
 use super::rules::fault_of;
@@ -43,7 +44,7 @@ impl Dataplane {
         }
         let dropped = self.drop_chains(&chains).map_err(remove_error)?;
         report.chains = dropped.deleted;
-        report.kept.extend(dropped.kept);
+        report.kept.extend(dropped.kept.into_iter().map(kept_chain));
 
         let sets: Vec<SetName> = headers
             .iter()

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use ms_acl_core::diff::{ChainEdit, RuleStep};
-use ms_acl_core::ruleset::{ChainName, Family, Hook, Rule};
+use ms_acl_core::ruleset::{ChainName, Family, Hook, Match, Rule, SetName};
 
 use super::hooks::{self, Plan};
-use super::{CommitFault, CommitReport, Dataplane, RefusedOperation};
+use super::{CommitFault, CommitReport, Dataplane, ObserveError, RefusedOperation};
 use crate::batch::message::{delete_rule, new_chain, new_rule};
 use crate::batch::{Batch, BatchError, Operation, Place, Subject};
 use crate::own::{ADMIN_CHAIN, is_owned_name};
@@ -48,6 +48,7 @@ impl Dataplane {
             }
         }
         self.check_edits(&edits, &created)?;
+        self.number_sets(&edits)?;
 
         let mut batch = Batch::default();
         self.write_chains(&mut batch, &created, &hooks);
@@ -59,9 +60,15 @@ impl Dataplane {
         let handles = match batch.send(&mut self.nft) {
             Ok(handles) => handles,
             Err(error) => {
-                let fault = fault_of(error);
-                self.forget(&edits);
-                return Err(fault);
+                // The kernel did nothing of a batch that it refused, so what was known still holds, unless
+                // something that should be there isn't.
+                let sure = match &error {
+                    BatchError::Refused(all) => all.iter().all(|one| one.refusal.errno != libc::ENOENT),
+                    BatchError::TooLong => true,
+                    BatchError::Unsure(_) => false,
+                };
+                self.known.read &= sure;
+                return Err(fault_of(error));
             }
         };
 
@@ -123,6 +130,26 @@ impl Dataplane {
         Ok(())
     }
 
+    /// Asks for the numbers of the sets that new rules name. A number that was seen earlier may be another
+    /// set's by now.
+    fn number_sets(&mut self, edits: &[&ChainEdit]) -> Result<(), CommitFault> {
+        let rules = edits.iter().flat_map(|edit| edit.inserts.iter().map(|(_, rule)| rule));
+        let names = rules.flat_map(|rule| &rule.matches).filter_map(|found| match found {
+            Match::InSet(name, _) | Match::NotInSet(name, _) => Some(name),
+            _ => None,
+        });
+        let names: Vec<&SetName> = names.collect::<BTreeSet<_>>().into_iter().collect();
+        let indexes = self.ipset.indexes(&names);
+        let indexes = indexes.map_err(|source| ObserveError::Sets { source })?;
+        for (name, index) in names.into_iter().zip(indexes) {
+            match index {
+                Some(index) => self.known.sets.insert(name.clone(), index),
+                None => self.known.sets.remove(name),
+            }
+        }
+        Ok(())
+    }
+
     fn handles(&self, edit: &ChainEdit) -> &[u64] {
         let handles = self.known.chains.get(&(edit.family, edit.chain.clone()));
         handles.and_then(Option::as_deref).unwrap_or_default()
@@ -176,7 +203,7 @@ impl Dataplane {
                     Ok(encoded) => {
                         let place = handles.get(*at).map_or(Place::Last, |handle| Place::Before(*handle));
                         let subject = Subject { action: "add a rule", family, chain, rule: Some(rule) };
-                        batch.push(Operation::Message(new_rule(family, chain, place, &encoded)), subject);
+                        batch.push(Operation::Rule(new_rule(family, chain, place, &encoded)), subject);
                     }
                     Err(error) => refused.push(RefusedOperation::by_encoder(family, chain, rule, error)),
                 }
@@ -188,7 +215,7 @@ impl Dataplane {
             match encode(family, rule, &self.known.sets) {
                 Ok(encoded) => {
                     let subject = Subject { action: "add a jump", family, chain, rule: Some(rule) };
-                    batch.push(Operation::Message(new_rule(family, chain, place, &encoded)), subject);
+                    batch.push(Operation::Rule(new_rule(family, chain, place, &encoded)), subject);
                 }
                 Err(error) => refused.push(RefusedOperation::by_encoder(family, chain, rule, error)),
             }
@@ -234,17 +261,6 @@ impl Dataplane {
             }
         }
         self.known.chains.insert(key, handles);
-    }
-
-    /// What a failed batch touched isn't known any more.
-    fn forget(&mut self, edits: &[&ChainEdit]) {
-        for edit in edits {
-            if let Some(handles) = self.known.chains.get_mut(&(edit.family, edit.chain.clone())) {
-                *handles = None;
-            }
-        }
-        // Which chains there are is read again before the next step.
-        self.known.read = false;
     }
 }
 

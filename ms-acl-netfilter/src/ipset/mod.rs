@@ -25,6 +25,8 @@ const DESTROY_ATTEMPTS: u32 = 25;
 const DESTROY_PAUSE: Duration = Duration::from_millis(8);
 /// Messages of members that are sent before their replies are read.
 const MESSAGES_AT_ONCE: usize = 16;
+/// Small requests that are sent before their replies are read.
+const QUESTIONS_AT_ONCE: usize = 128;
 
 /// What a set is like, without its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,15 +92,17 @@ impl Client {
     }
 
     /// Creates an empty set. With `exclusive`, one that exists already is refused; without, one that has
-    /// the same type and parameters is taken as it is.
+    /// the same type and parameters is taken as it is. It has room for `expected` members before the kernel
+    /// has to make its table larger.
     pub fn create(
         &mut self,
         name: &SetName,
         kind: SetKind,
         family: Family,
+        expected: usize,
         exclusive: bool,
     ) -> Result<(), NetlinkError> {
-        self.connection.request(message::create(name, kind, family, exclusive), |_| {})
+        self.connection.request(message::create(name, kind, family, expected, exclusive), |_| {})
     }
 
     /// Adds members. Those that are there already are no error.
@@ -161,15 +165,24 @@ impl Client {
         })
     }
 
-    /// The kernel's number of a set.
-    pub fn index(&mut self, name: &SetName) -> Result<u16, NetlinkError> {
-        let mut message = message::new(command::GET_BY_NAME, 0, Family::V4);
-        message.text(attribute::NAME, name.as_str());
-        let mut index = None;
-        self.connection.request(message.finish(), |reply: &Message<'_>| {
-            index = reply.attributes().get(attribute::INDEX).and_then(Attribute::be16);
-        })?;
-        index.ok_or(NetlinkError::Silent)
+    /// The kernel's numbers of sets, `None` for one that doesn't exist.
+    pub fn indexes(&mut self, names: &[&SetName]) -> Result<Vec<Option<u16>>, NetlinkError> {
+        let mut indexes = vec![None; names.len()];
+        for (names, indexes) in names.chunks(QUESTIONS_AT_ONCE).zip(indexes.chunks_mut(QUESTIONS_AT_ONCE)) {
+            let questions = names.iter().map(|name| {
+                let mut message = message::new(command::GET_BY_NAME, 0, Family::V4);
+                message.text(attribute::NAME, name.as_str());
+                message.finish()
+            });
+            let answered = self.connection.requests(questions.collect(), |at, reply: &Message<'_>| {
+                indexes[at] = reply.attributes().get(attribute::INDEX).and_then(Attribute::be16);
+            });
+            match answered {
+                Err((_, error)) if error.errno() != Some(libc::ENOENT) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(indexes)
     }
 
     /// Removes all members.

@@ -15,7 +15,7 @@ pub(crate) enum ExtensionKind {
     Target,
 }
 
-/// Every extension and revision that [`super::encode`] may write, for asking the kernel whether it
+/// Every extension and revision that [`super::encode()`] may write, for asking the kernel whether it
 /// has them. `icmp6` is IPv6's, `icmp` IPv4's.
 pub(crate) const EXTENSIONS: [(&str, u32, ExtensionKind); 16] = [
     ("addrtype", 1, ExtensionKind::Match),

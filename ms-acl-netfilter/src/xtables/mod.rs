@@ -6,7 +6,7 @@
 //! prints, compares and restores. The order is the one in which iptables prints: protocol and
 //! addresses, the other matches as they stand in the rule, the comment, a counter, the target.
 //!
-//! [`decode`] reads that dialect and the one that the iptables tool of today writes, which uses
+//! [`decode()`] reads that dialect and the one that the iptables tool of today writes, which uses
 //! native expressions in more places: a stranger's `iptables-save | iptables-restore` leaves the
 //! same rules in other bytes.
 

@@ -94,22 +94,22 @@ pub fn words(command: &str) -> Vec<&str> {
 
 pub fn save_tool(family: Family) -> &'static str {
     match family {
-        Family::V4 => "iptables-save",
-        Family::V6 => "ip6tables-save",
+        Family::V4 => "iptables-nft-save",
+        Family::V6 => "ip6tables-nft-save",
     }
 }
 
 pub fn restore_tool(family: Family) -> &'static str {
     match family {
-        Family::V4 => "iptables-restore",
-        Family::V6 => "ip6tables-restore",
+        Family::V4 => "iptables-nft-restore",
+        Family::V6 => "ip6tables-nft-restore",
     }
 }
 
 pub fn tool(family: Family) -> &'static str {
     match family {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
+        Family::V4 => "iptables-nft",
+        Family::V6 => "ip6tables-nft",
     }
 }
 
