@@ -1,4 +1,5 @@
 //! A fresh cluster lets everything through: every wiring, family and protocol.
+#![expect(clippy::unwrap_used, reason = "a test may panic, its functions too")]
 
 use std::time::Instant;
 

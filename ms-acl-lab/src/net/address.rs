@@ -9,12 +9,15 @@ use ms_acl_core::ruleset::Family;
 pub(crate) const FABRIC: [IpAddr; 2] = underlay(0, 1);
 /// The outside host's addresses on the underlay.
 pub(crate) const OUTSIDE: [IpAddr; 2] = underlay(1, 1);
-/// Prefix lengths of the underlay.
-pub(crate) const UNDERLAY_BITS: [u8; 2] = [16, 64];
+/// The networks of the underlay.
+pub(crate) const UNDERLAY: [IpNet; 2] = [
+    IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(172, 30, 0, 0)), 16),
+    IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(0xfd00, 0x172, 0x30, 0, 0, 0, 0, 0)), 64),
+];
 
 /// The underlay address of the node with this number.
 pub(crate) fn node(number: u8) -> [IpAddr; 2] {
-    underlay(0, 10 + number as u16)
+    underlay(0, 10 + u16::from(number))
 }
 
 const fn underlay(high: u8, low: u16) -> [IpAddr; 2] {
@@ -68,9 +71,15 @@ pub(crate) fn mac(address: IpAddr) -> [u8; 6] {
 }
 
 /// The link-local address that the kernel forms from an Ethernet address (RFC 4291, appendix A).
-pub(crate) fn link_local([a, b, c, d, e, f]: [u8; 6]) -> Ipv6Addr {
-    let pair = |high, low| u16::from_be_bytes([high, low]);
-    Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
+pub(crate) fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    octets[..2].copy_from_slice(&[0xfe, 0x80]);
+    octets[8..11].copy_from_slice(&mac[..3]);
+    octets[11..13].copy_from_slice(&[0xff, 0xfe]);
+    octets[13..].copy_from_slice(&mac[3..]);
+    // The bit that says "universally administered", inverted.
+    octets[8] ^= 2;
+    Ipv6Addr::from_octets(octets)
 }
 
 /// An Ethernet address as `ip link` takes it.

@@ -31,13 +31,19 @@
 
 mod address;
 mod cluster;
+mod connection;
 mod error;
 mod limit;
 mod namespace;
+mod plan;
+mod pods;
 mod probe;
+mod process;
+mod ready;
 mod run;
 mod sctp;
 mod serve;
+mod service;
 mod socket;
 mod spec;
 mod sweep;
@@ -46,8 +52,12 @@ mod tool;
 mod wire;
 
 pub use cluster::{Cluster, Node, OUTSIDE, Pod};
+pub use connection::Connection;
 pub use error::{Cause, LabError, Result};
 pub use ms_acl_core::ruleset::Family;
+pub use nix::sys::signal::Signal;
 pub use probe::{Endpoint, Outcome, Patience, Probe, Protocol};
+pub use process::Process;
 pub use serve::Ports;
+pub use service::Service;
 pub use spec::{ClusterBuilder, Families, NodeSpec, PodSpec, Wiring};

@@ -34,6 +34,14 @@ impl Namespace {
         in_thread(|| names.iter().map(|name| Namespace::create(name)).collect())
     }
 
+    /// Opens one that is there; its name still goes with this value.
+    pub(crate) fn adopt(name: &str) -> Result<Namespace> {
+        let action = || format!("open network namespace {name}");
+        let file = File::open(path_of(name)).doing(action)?;
+        let inode = file.metadata().doing(action)?.ino();
+        Ok(Namespace { name: name.to_owned(), file, inode })
+    }
+
     fn create(name: &str) -> Result<Namespace> {
         let path = path_of(name);
         let action = || format!("make network namespace {name}");
@@ -41,17 +49,17 @@ impl Namespace {
         let made = unshare(CloneFlags::CLONE_NEWNET)
             .and_then(|()| mount(Some(OWN), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>))
             .doing(action);
-        let opened = made.and_then(|()| {
-            let file = File::open(&path).doing(action)?;
-            let inode = file.metadata().doing(action)?.ino();
-            Ok(Namespace { name: name.to_owned(), file, inode })
-        });
-        opened.inspect_err(|_| remove(name))
+        made.and_then(|()| Namespace::adopt(name)).inspect_err(|_| remove(name))
     }
 
     /// The full name, as `ip netns` prints it.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Takes its name away now: nobody can enter it any more, while this value keeps its number from being reused.
+    pub(crate) fn unname(&self) {
+        remove(&self.name);
     }
 
     /// The number by which `/proc/PID/ns/net` names it.
@@ -79,22 +87,14 @@ pub(crate) fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// The names under the directory of namespaces, each with its namespace's number.
-pub(crate) fn listed() -> Vec<(String, u64)> {
+/// The names under the directory of namespaces.
+pub(crate) fn listed() -> Vec<String> {
     let Ok(entries) = fs::read_dir(RUN_DIR) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            // Through the path: a directory entry's own metadata may be those of the file under the mount.
-            let inode = fs::metadata(entry.path()).ok()?.ino();
-            Some((name, inode))
-        })
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// Takes a name away. Absent names are fine: whoever removed it had the same aim.
-pub(crate) fn remove(name: &str) {
+fn remove(name: &str) {
     let path = path_of(name);
     // Errors say that it isn't mounted, or that the file is gone; there is nothing more to undo.
     let _ = umount2(&path, MntFlags::MNT_DETACH);

@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     Sctp,
 }
 
-/// Opens a nonblocking socket that hears of every ICMP error.
+/// Opens a nonblocking socket.
 pub(crate) fn open(kind: Kind, v4: bool) -> io::Result<Socket> {
     let (domain, echo) = if v4 { (Domain::IPV4, Protocol::ICMPV4) } else { (Domain::IPV6, Protocol::ICMPV6) };
     let (r#type, protocol) = match kind {
@@ -37,12 +37,16 @@ pub(crate) fn open(kind: Kind, v4: bool) -> io::Result<Socket> {
     };
     let socket = Socket::new(domain, r#type, Some(protocol))?;
     socket.set_nonblocking(true)?;
-    if v4 {
-        setsockopt(&socket, Ipv4RecvErr, &true)?;
-    } else {
-        setsockopt(&socket, Ipv6RecvErr, &true)?;
-    }
     Ok(socket)
+}
+
+/// Lets a socket queue every ICMP error about what it sent, also those that the kernel takes for passing troubles.
+pub(crate) fn hear_all_errors(socket: &Socket) -> io::Result<()> {
+    match socket.domain()? {
+        Domain::IPV4 => setsockopt(socket, Ipv4RecvErr, &true)?,
+        _ => setsockopt(socket, Ipv6RecvErr, &true)?,
+    }
+    Ok(())
 }
 
 /// The socket address of an address and a port as seen in the calling thread's namespace.

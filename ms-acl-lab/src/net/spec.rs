@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use ms_acl_core::ruleset::Family;
 
 use super::cluster::Cluster;
@@ -45,12 +46,29 @@ impl Families {
 pub struct NodeSpec {
     pub(crate) name: String,
     pub(crate) wiring: Option<Wiring>,
+    pub(crate) addresses: [Option<IpAddr>; 2],
+    pub(crate) pod_ranges: [Option<IpNet>; 2],
 }
 
 impl NodeSpec {
     /// A node with this name and the cluster's wiring.
     pub fn new(name: impl Into<String>) -> Self {
-        NodeSpec { name: name.into(), wiring: None }
+        NodeSpec { name: name.into(), wiring: None, addresses: [None; 2], pod_ranges: [None; 2] }
+    }
+
+    /// Chooses the node's address in the address's family; the other stays the lab's choice.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        let address = address.into();
+        self.addresses[usize::from(address.is_ipv6())] = Some(address);
+        self
+    }
+
+    /// Chooses the range of the node's pods in the range's family; the other stays the lab's choice.
+    #[must_use]
+    pub fn pod_range(mut self, range: IpNet) -> Self {
+        self.pod_ranges[usize::from(range.addr().is_ipv6())] = Some(range);
+        self
     }
 
     /// Wires this node's pods otherwise than the cluster's.
@@ -90,7 +108,8 @@ impl PodSpec {
         self
     }
 
-    /// Chooses the pod's address in the address's family.
+    /// Chooses the pod's address in the address's family. It need not be in its node's range: then every other node
+    /// and the outside host get a route to it (but pods on the bridge of a range that holds it look for it there).
     ///
     /// The other family keeps an address of the lab's choice, unless [`PodSpec::families`] leaves it out.
     #[must_use]

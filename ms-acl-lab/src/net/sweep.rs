@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::namespace;
+use super::namespace::{self, Namespace};
 
 /// The start of the name of every namespace that this lab makes.
 const MARK: &str = "msl";
@@ -29,23 +29,33 @@ fn owner(name: &str) -> Option<u32> {
 
 /// Removes the namespaces whose process has ended, with the processes that still run in them.
 pub(crate) fn sweep() {
-    let stale: Vec<(String, u64)> = namespace::listed()
-        .into_iter()
-        .filter(|(name, _)| owner(name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()))
+    let ended = |pid| !Path::new(&format!("/proc/{pid}")).exists();
+    let stale: Vec<Namespace> = namespace::listed()
+        .iter()
+        .filter(|name| owner(name).is_some_and(ended))
+        // Another process may be sweeping too, and be faster.
+        .filter_map(|name| Namespace::adopt(name).ok())
         .collect();
-    if stale.is_empty() {
-        return;
-    }
-    end_processes(&stale.iter().map(|(_, inode)| *inode).collect());
-    for (name, _) in &stale {
-        namespace::remove(name);
+    end(stale.iter());
+}
+
+/// Takes the names of namespaces away and kills every process, except this one, that is in one of them.
+///
+/// In this order, so that nothing enters one later. Only processes that were started for the lab can be there: nobody
+/// else enters a cluster's namespaces.
+pub(crate) fn end<'a>(namespaces: impl Iterator<Item = &'a Namespace>) {
+    let numbers: BTreeSet<u64> = namespaces
+        .map(|namespace| {
+            namespace.unname();
+            namespace.inode()
+        })
+        .collect();
+    if !numbers.is_empty() {
+        end_processes(&numbers);
     }
 }
 
-/// Kills every process, except this one, that is in one of the namespaces with these numbers.
-///
-/// Only processes that were started for the lab can be there: nobody else enters a cluster's namespaces.
-pub(crate) fn end_processes(namespaces: &BTreeSet<u64>) {
+fn end_processes(namespaces: &BTreeSet<u64>) {
     let Ok(entries) = fs::read_dir("/proc") else { return };
     let own = std::process::id();
     for entry in entries.flatten() {

@@ -6,7 +6,8 @@ use super::error::{Doing, Result};
 
 /// Settings of every namespace.
 ///
-/// IPv6 works at once (no duplicate address detection), refusals are never rate-limited, and echo sockets are open
+/// IPv6 works at once (no duplicate address detection; link-local addresses are the lab's to add, because the kernel
+/// does it in the background), refusals are never rate-limited, and echo sockets are open
 /// to everybody.
 const EVERYWHERE: &[(&str, &str)] = &[
     ("ipv4/conf/all/rp_filter", "0"),
@@ -30,7 +31,7 @@ const EVERYWHERE: &[(&str, &str)] = &[
     ("ipv6/conf/all/accept_ra", "0"),
     ("ipv6/conf/default/accept_ra", "0"),
     ("ipv6/conf/default/router_solicitations", "0"),
-    ("ipv6/conf/default/addr_gen_mode", "0"),
+    ("ipv6/conf/default/addr_gen_mode", "1"),
     ("ipv6/conf/all/ndisc_notify", "1"),
     ("ipv6/conf/default/ndisc_notify", "1"),
     ("ipv6/icmp/ratelimit", "0"),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::address::{self, FABRIC, UNDERLAY_BITS, host_bits, link_local, mac, mac_text};
+use super::address::{self, FABRIC, OUTSIDE, UNDERLAY, host_bits, link_local, mac, mac_text};
 use super::cluster::{Node, Pod};
 use super::spec::Wiring;
 
@@ -19,40 +19,44 @@ const ROUTED_GATEWAY: &str = "169.254.1.1";
 /// The Ethernet address of the node's end of every routed pod's veth.
 const ROUTED_MAC: [u8; 6] = [0xee; 6];
 
-/// In the fabric: the bridge, and one port for each namespace of `members`.
-pub(crate) fn fabric(members: &[&str]) -> Vec<String> {
+/// In the fabric: the bridge, and one port for each member: its namespace and its first address.
+pub(crate) fn fabric(members: &[(&str, IpAddr)]) -> Vec<String> {
     let mut lines = loopback();
     lines.push(format!("link add {FABRIC_BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
-    lines.extend(underlay_addresses(FABRIC, FABRIC_BRIDGE));
+    lines.extend(FABRIC.into_iter().zip(UNDERLAY).map(|(address, underlay)| {
+        address_line(IpNet::new_assert(address, underlay.prefix_len()), FABRIC_BRIDGE)
+    }));
     lines.push(format!("link set {FABRIC_BRIDGE} up"));
-    for (n, member) in members.iter().enumerate() {
+    // What nobody has is lost here: without routes IPv6 would answer that it is unreachable.
+    lines.extend(["route add blackhole 0.0.0.0/0", "route add blackhole ::/0"].map(str::to_owned));
+    for (n, (member, address)) in members.iter().enumerate() {
+        let mac = mac_text(mac(*address));
         // Numbers of their own: a veth whose ends have the same number waits a second for its carrier.
-        let index = 100 + n;
-        lines.push(format!("link add port{n} index {index} type veth peer name {UPLINK} netns {member}"));
-        lines.push(format!("link set port{n} master {FABRIC_BRIDGE} up"));
+        let (port, index) = (fabric_port(n), 100 + n);
+        lines.push(format!(
+            "link add {port} index {index} type veth peer name {UPLINK} address {mac} netns {member}"
+        ));
+        lines.push(format!("link set {port} master {FABRIC_BRIDGE} up"));
     }
     lines
 }
 
 /// In a node: its uplink, its routes, its bridge if it has one.
-pub(crate) fn node(
-    node: &Node,
-    others: &[&Node],
-    outside: &[IpAddr],
-    outside_via: [IpAddr; 2],
-) -> Vec<String> {
+pub(crate) fn node(node: &Node, nodes: &[Node], outside: &[IpAddr]) -> Vec<String> {
     let mut lines = uplink(node.addresses);
-    lines.push(format!("route add 0.0.0.0/0 via {}", FABRIC[0]));
-    lines.push(format!("route add ::/0 via {}", FABRIC[1]));
-    lines.extend(routes_to_pods(others));
-    for address in outside {
-        lines.push(format!("route add {} via {}", host(*address), same_family(outside_via, *address)));
-    }
+    lines.extend(default_routes());
+    lines.extend(routes_to_nodes(nodes, Some(node)));
+    lines.extend(outside.iter().map(|a| format!("route add {} via {}", host(*a), same_family(OUTSIDE, *a))));
     match node.wiring {
         // As Calico: addresses of the range that no pod has are nowhere.
         Wiring::Routed => lines.extend(node.pod_ranges.map(|range| format!("route add blackhole {range}"))),
         Wiring::Bridged => {
-            lines.push(format!("link add {POD_BRIDGE} type bridge stp_state 0 forward_delay 0"));
+            let mac = mac(address::gateway(node.pod_ranges[0]));
+            lines.push(format!(
+                "link add {POD_BRIDGE} address {} type bridge stp_state 0 forward_delay 0",
+                mac_text(mac)
+            ));
+            lines.push(link_local_line(mac, POD_BRIDGE));
             lines.extend(node.pod_ranges.map(|range| {
                 address_line(IpNet::new_assert(address::gateway(range), range.prefix_len()), POD_BRIDGE)
             }));
@@ -60,6 +64,11 @@ pub(crate) fn node(
         }
     }
     lines
+}
+
+/// The name of a member's port in the fabric.
+pub(crate) fn fabric_port(n: usize) -> String {
+    format!("port{n}")
 }
 
 /// The interfaces that a node has before any pod.
@@ -71,11 +80,18 @@ pub(crate) fn node_interfaces(node: &Node) -> &'static [&'static str] {
 }
 
 /// In the outside host: its uplink, its further addresses and its routes.
-pub(crate) fn outside(addresses: [IpAddr; 2], further: &[IpAddr], nodes: &[&Node]) -> Vec<String> {
-    let mut lines = uplink(addresses);
+pub(crate) fn outside(further: &[IpAddr], nodes: &[Node]) -> Vec<String> {
+    let mut lines = uplink(OUTSIDE);
     lines.extend(further.iter().map(|a| address_line(host(*a), "lo")));
-    lines.extend(routes_to_pods(nodes));
+    lines.extend(default_routes());
+    lines.extend(routes_to_nodes(nodes, None));
     lines
+}
+
+/// Elsewhere: the route to an address of one of a node's pods, unless the route to the node's range covers it.
+pub(crate) fn stray_route(node: &Node, verb: &str, address: IpAddr) -> Option<String> {
+    let via = same_family(node.addresses, address);
+    (!in_range(node, address)).then(|| format!("route {verb} {} via {via}", host(address)))
 }
 
 /// In a node: the veth of one of its pods, and the routes to it.
@@ -87,6 +103,7 @@ pub(crate) fn attach(node: &Node, pod: &Pod, namespace: &str) -> Vec<String> {
             let own = mac_text(ROUTED_MAC);
             let mut lines = vec![
                 format!("link add {interface} index {index} address {own} type veth {peer}"),
+                link_local_line(ROUTED_MAC, interface),
                 format!("link set {interface} up"),
             ];
             lines.extend(
@@ -94,22 +111,41 @@ pub(crate) fn attach(node: &Node, pod: &Pod, namespace: &str) -> Vec<String> {
             );
             lines
         }
-        Wiring::Bridged => vec![
-            format!("link add {interface} index {index} type veth {peer}"),
-            format!("link set {interface} master {POD_BRIDGE} up"),
-            // As the bridge plugin's hairpinMode: a pod reaches itself through its Service.
-            format!("link set {interface} type bridge_slave hairpin on"),
-        ],
+        Wiring::Bridged => {
+            let mut lines = vec![
+                format!("link add {interface} index {index} type veth {peer}"),
+                format!("link set {interface} master {POD_BRIDGE} up"),
+                // As the bridge plugin's hairpinMode: a pod reaches itself through its Service.
+                format!("link set {interface} type bridge_slave hairpin on"),
+            ];
+            let strays = pod.addresses().filter(|address| !in_range(node, *address));
+            lines.extend(strays.map(|address| format!("route add {} dev {POD_BRIDGE}", host(address))));
+            lines
+        }
     }
+}
+
+/// In a node: the end of one of its pods.
+///
+/// By hand, because the kernel deletes the veth only when it gets to cleaning the pod's namespace up.
+pub(crate) fn detach(node: &Node, pod: &Pod) -> Vec<String> {
+    let mut lines = vec![format!("link del {}", pod.interface)];
+    if node.wiring == Wiring::Bridged {
+        // The device of these routes stays.
+        let strays = pod.addresses().filter(|address| !in_range(node, *address));
+        lines.extend(strays.map(|address| format!("route del {} dev {POD_BRIDGE}", host(address))));
+    }
+    lines
 }
 
 /// In a pod: its addresses and its default routes.
 pub(crate) fn pod(node: &Node, pod: &Pod) -> Vec<String> {
     let mut lines = loopback();
-    for (address, range) in pod.addresses().map(|a| (a, same_family(node.pod_ranges, a))) {
+    lines.push(link_local_line(pod_mac(pod), UPLINK));
+    for address in pod.addresses() {
         let bits = match node.wiring {
-            Wiring::Routed => host_bits(address),
-            Wiring::Bridged => range.prefix_len(),
+            Wiring::Bridged if in_range(node, address) => same_family(node.pod_ranges, address).prefix_len(),
+            Wiring::Bridged | Wiring::Routed => host_bits(address),
         };
         lines.push(address_line(IpNet::new_assert(address, bits), UPLINK));
     }
@@ -123,7 +159,7 @@ pub(crate) fn pod(node: &Node, pod: &Pod) -> Vec<String> {
             (Wiring::Routed, IpAddr::V4(_)) => ROUTED_GATEWAY.to_owned(),
             (Wiring::Routed, IpAddr::V6(_)) => link_local(ROUTED_MAC).to_string(),
         };
-        lines.push(format!("route add {} via {gateway} dev {UPLINK}", everywhere(address)));
+        lines.push(format!("route add {} via {gateway} dev {UPLINK} onlink", everywhere(address)));
     }
     lines
 }
@@ -139,15 +175,25 @@ fn loopback() -> Vec<String> {
 
 fn uplink(addresses: [IpAddr; 2]) -> Vec<String> {
     let mut lines = loopback();
-    lines.extend(underlay_addresses(addresses, UPLINK));
+    lines.push(link_local_line(mac(addresses[0]), UPLINK));
+    for (address, underlay) in addresses.into_iter().zip(UNDERLAY) {
+        if underlay.contains(&address) {
+            lines.push(address_line(IpNet::new_assert(address, underlay.prefix_len()), UPLINK));
+        } else {
+            lines.push(address_line(host(address), UPLINK));
+        }
+    }
     lines.push(format!("link set {UPLINK} up"));
+    for (address, underlay) in addresses.into_iter().zip(UNDERLAY) {
+        if !underlay.contains(&address) {
+            lines.push(format!("route add {underlay} dev {UPLINK}"));
+        }
+    }
     lines
 }
 
-fn underlay_addresses(addresses: [IpAddr; 2], interface: &str) -> [String; 2] {
-    let [v4, v6] = addresses;
-    let [v4_bits, v6_bits] = UNDERLAY_BITS;
-    [(v4, v4_bits), (v6, v6_bits)].map(|(a, bits)| address_line(IpNet::new_assert(a, bits), interface))
+fn link_local_line(mac: [u8; 6], interface: &str) -> String {
+    address_line(IpNet::new_assert(link_local(mac).into(), 64), interface)
 }
 
 fn address_line(address: IpNet, interface: &str) -> String {
@@ -155,10 +201,27 @@ fn address_line(address: IpNet, interface: &str) -> String {
     format!("addr add {address} dev {interface}{nodad}")
 }
 
-fn routes_to_pods<'a>(nodes: &'a [&Node]) -> impl Iterator<Item = String> + 'a {
-    nodes.iter().flat_map(|node| {
-        node.pod_ranges.iter().zip(node.addresses).map(|(range, via)| format!("route add {range} via {via}"))
-    })
+/// To the fabric, where what has no better route is lost.
+fn default_routes() -> [String; 2] {
+    FABRIC.map(|gateway| format!("route add {} via {gateway}", everywhere(gateway)))
+}
+
+/// The routes to nodes' own addresses, where they aren't on the underlay's network, and to their pods.
+fn routes_to_nodes(nodes: &[Node], except: Option<&Node>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for node in nodes.iter().filter(|node| except.is_none_or(|except| except.name != node.name)) {
+        for ((range, via), underlay) in node.pod_ranges.iter().zip(node.addresses).zip(UNDERLAY) {
+            if !underlay.contains(&via) {
+                lines.push(format!("route add {} dev {UPLINK}", host(via)));
+            }
+            lines.push(format!("route add {range} via {via}"));
+        }
+    }
+    lines
+}
+
+fn in_range(node: &Node, address: IpAddr) -> bool {
+    same_family(node.pod_ranges, address).contains(&address)
 }
 
 fn host(address: IpAddr) -> IpNet {

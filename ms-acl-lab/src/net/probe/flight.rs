@@ -42,6 +42,7 @@ impl Flight {
             Protocol::Icmp | Protocol::Sctp => Kind::Icmp,
         };
         let socket = socket::open(kind, probe.to.is_ipv4())?;
+        socket::hear_all_errors(&socket)?;
         if kind == Kind::Tcp {
             socket.set_reuse_address(true)?;
             // Closing sends a reset: no TIME_WAIT, so that a chosen source port is free for the next probe.
@@ -95,15 +96,11 @@ impl Flight {
             return Step::Done(Outcome::Rejected);
         }
         let mut buffer = [0; 256];
-        match nix::sys::socket::recv(
-            std::os::fd::AsRawFd::as_raw_fd(&self.socket),
-            &mut buffer,
-            nix::sys::socket::MsgFlags::MSG_DONTWAIT,
-        ) {
+        match io::Read::read(&mut &self.socket, &mut buffer) {
             Ok(length) if self.is_answer(&buffer[..length]) => Step::Done(Outcome::Allowed),
             // The other end closed before it answered.
             Ok(0) if self.protocol == Protocol::Tcp => Step::Done(Outcome::Rejected),
-            Err(errno) if socket::is_refusal(errno) => Step::Done(Outcome::Rejected),
+            Err(error) if socket::is_refusal(socket::errno(&error)) => Step::Done(Outcome::Rejected),
             Ok(_) | Err(_) => Step::Waiting,
         }
     }
@@ -119,7 +116,7 @@ impl Flight {
 }
 
 /// Binds to the probe's source, on a source port that hasn't been used lately if none is given.
-fn bind(socket: &Socket, probe: &Probe) -> io::Result<()> {
+pub(crate) fn bind(socket: &Socket, probe: &Probe) -> io::Result<()> {
     let source = probe.from.address;
     if let Some(port) = probe.from_port {
         return socket.bind(&SockAddr::from(socket::at(source, port)));
@@ -137,8 +134,8 @@ fn bind(socket: &Socket, probe: &Probe) -> io::Result<()> {
 /// The outcome if the own network stack refuses to send, or the error if the probe makes no sense.
 pub(super) fn own_refusal(error: io::Error) -> io::Result<Step> {
     match socket::errno(&error) {
-        // A DROP on the way out; a blackhole route.
-        Errno::EPERM | Errno::EINVAL => Ok(Step::Done(Outcome::Dropped)),
+        // What a blackhole route says.
+        Errno::EINVAL => Ok(Step::Done(Outcome::Dropped)),
         errno if socket::is_refusal(errno) => Ok(Step::Done(Outcome::Rejected)),
         _ => Err(error),
     }
@@ -170,7 +167,7 @@ fn echo_request(to: IpAddr) -> Vec<u8> {
 }
 
 /// Eight bytes that no other probe of this process sends.
-fn nonce() -> [u8; 8] {
+pub(crate) fn nonce() -> [u8; 8] {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     (u64::from(std::process::id()) << 32 | u64::from(number)).to_be_bytes()

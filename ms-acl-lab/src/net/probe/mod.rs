@@ -9,6 +9,8 @@ use std::time::Duration;
 
 pub use ms_acl_core::model::Protocol;
 
+pub(super) use flight::{bind, nonce};
+
 use super::cluster::Cluster;
 use super::error::Result;
 use super::namespace::in_thread;

@@ -95,6 +95,8 @@ impl<'a> Batch<'a> {
 
     fn launch(&mut self, number: usize) -> Result<Step> {
         let probe = &self.probes[number];
+        // Closes the socket of the attempt before, whose source port may be the same.
+        self.states[number].flight = None;
         let (flight, step) = Flight::launch(probe).doing(|| format!("probe {probe}"))?;
         let mut interest = EpollFlags::EPOLLIN;
         interest.set(EpollFlags::EPOLLOUT, probe.protocol == Protocol::Tcp);
@@ -122,7 +124,10 @@ impl<'a> Batch<'a> {
                 // The error of an earlier packet: its probe takes it, this one is sent again.
                 Err(error) if socket::is_refusal(socket::errno(&error)) && self.take_shared_errors(group) => {
                 }
-                Err(error) if socket::errno(&error) == Errno::EAGAIN => return Ok(Step::Waiting),
+                // A full queue, or a firewall of the own namespace: if it refused, the socket hears of it by ICMP too.
+                Err(error) if matches!(socket::errno(&error), Errno::EAGAIN | Errno::EPERM) => {
+                    return Ok(Step::Waiting);
+                }
                 Err(error) => return flight::own_refusal(error).doing(|| format!("probe {probe}")),
             }
         }
@@ -138,6 +143,7 @@ impl<'a> Batch<'a> {
         let v4 = probe.to.is_ipv4();
         let action = || format!("probe {probe}");
         let socket = socket::open(Kind::Sctp, v4).doing(action)?;
+        socket::hear_all_errors(&socket).doing(action)?;
         socket.bind(&SockAddr::from(socket::at(probe.from.address, 0))).doing(action)?;
         let group = self.shared.len();
         self.epoll

@@ -26,7 +26,8 @@ pub struct Ports {
     pub udp: Vec<u16>,
     /// SCTP: answers an INIT with an INIT ACK.
     pub sctp: Vec<u16>,
-    /// TCP and UDP: as above, and once a client was heard, keeps sending to it, fifty times a second.
+    /// TCP and UDP: as above, and once a client was heard, keeps sending to it, fifty times a second; by UDP for
+    /// ten seconds after its last word.
     pub streams: Vec<u16>,
 }
 
@@ -132,7 +133,7 @@ impl Drop for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("sockets", &self.shared.lock().open.len()).finish()
+        f.debug_struct("Server").field("sockets", &self.shared.lock().open.len()).finish_non_exhaustive()
     }
 }
 
@@ -195,6 +196,10 @@ impl Sockets {
 
     /// Lets every stream send; `false` if there is none.
     fn send_streams(&mut self) -> bool {
-        self.open.values_mut().fold(false, |any, entry| entry.socket.send_stream() || any)
+        let mut any = false;
+        for entry in self.open.values_mut() {
+            any |= entry.socket.send_stream();
+        }
+        any
     }
 }

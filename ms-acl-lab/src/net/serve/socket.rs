@@ -1,8 +1,10 @@
 //! The sockets that serve, and how each answers.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, sendto};
 use socket2::{SockAddr, Socket};
@@ -18,10 +20,13 @@ pub(super) enum Served {
     /// One TCP connection.
     Connection { stream: TcpStream, streams: bool },
     /// UDP; with the clients to stream to, if it is a stream.
-    Datagrams { socket: UdpSocket, clients: Option<Vec<SocketAddr>> },
+    Datagrams { socket: UdpSocket, clients: Option<Clients> },
     /// SCTP on one address.
     Sctp { socket: Socket, v4: bool, ports: Vec<u16> },
 }
+
+/// Clients of a UDP stream, each with the time when it was last heard.
+type Clients = BTreeMap<SocketAddr, Instant>;
 
 /// What came of an answer.
 pub(super) enum Answer {
@@ -35,6 +40,8 @@ pub(super) enum Answer {
 
 /// What a stream sends.
 const STREAMED: &[u8] = b"~";
+/// How long a UDP stream goes on without a word of its client.
+const STREAM_FOR: Duration = Duration::from_secs(10);
 
 /// Opens the sockets for one address in the calling thread's namespace and appends them to `open`.
 pub(super) fn open(address: IpAddr, ports: &Ports, mut open: Vec<Served>) -> io::Result<Vec<Served>> {
@@ -48,7 +55,7 @@ pub(super) fn open(address: IpAddr, ports: &Ports, mut open: Vec<Served>) -> io:
         .udp
         .iter()
         .map(|port| (port, None))
-        .chain(ports.streams.iter().map(|port| (port, Some(vec![]))));
+        .chain(ports.streams.iter().map(|port| (port, Some(Clients::new()))));
     for (port, clients) in udp {
         let socket = UdpSocket::bind(socket::at(address, *port))?;
         socket.set_nonblocking(true)?;
@@ -106,7 +113,8 @@ impl Served {
                 true
             }
             Served::Datagrams { socket, clients: Some(clients) } => {
-                for client in &*clients {
+                clients.retain(|_, heard| heard.elapsed() < STREAM_FOR);
+                for client in clients.keys() {
                     let _ = socket.send_to(STREAMED, client);
                 }
                 !clients.is_empty()
@@ -138,16 +146,14 @@ fn echo(stream: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-fn echo_datagrams(socket: &UdpSocket, mut clients: Option<&mut Vec<SocketAddr>>) {
+fn echo_datagrams(socket: &UdpSocket, mut clients: Option<&mut Clients>) {
     let mut buffer = [0; 2048];
     loop {
         match socket.recv_from(&mut buffer) {
             Ok((length, client)) => {
                 let _ = socket.send_to(&buffer[..length], client);
-                if let Some(clients) = &mut clients
-                    && !clients.contains(&client)
-                {
-                    clients.push(client);
+                if let Some(clients) = &mut clients {
+                    clients.insert(client, Instant::now());
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
