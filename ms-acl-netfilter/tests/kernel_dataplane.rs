@@ -384,6 +384,31 @@ fn a_new_process_finds_everything_again() {
         let observed = next.observe().unwrap();
         assert_eq!(observed.rulesets.v4.chains.len(), 1, "only MS-ADMIN");
         assert_eq!(observed.foreign.len(), 3);
+        // A removal leaves them alone. Whoever wants these very chains takes them over, tag and all.
+        assert_eq!(next.remove_all().unwrap().chains, 5);
+        assert_eq!(next.observe().unwrap().foreign.len(), 3);
+        program_and_check(&mut next, &everything());
+        run("iptables-nft -F FORWARD");
+        assert_eq!(next.observe().unwrap().foreign, []);
+        assert_eq!(next.remove_all().unwrap().chains, 8);
+    });
+}
+
+#[test]
+fn a_chain_that_somebody_else_uses_is_not_taken_over() {
+    in_namespace(|| {
+        run("iptables-nft -N MS-FORWARD");
+        run("iptables-nft -A MS-FORWARD -s 192.0.2.1 -j ACCEPT");
+        run("iptables-nft -A FORWARD -j MS-FORWARD");
+        let theirs = save(Family::V4);
+        let mut dataplane = open();
+        let observed = dataplane.observe().unwrap();
+        assert_eq!(observed.rulesets, Rulesets::empty());
+        let error = dataplane.commit(&diff(&observed.rulesets, &hooked())).unwrap_err();
+        assert_eq!(error.to_string(), "can't take over a chain, ipv4 chain MS-FORWARD: EBUSY, still in use");
+        assert_eq!(save(Family::V4), theirs);
+        assert_eq!(dataplane.remove_all().unwrap().chains, 0);
+        assert_eq!(save(Family::V4), theirs);
     });
 }
 

@@ -4,7 +4,7 @@ use super::message::rule;
 use crate::netlink::attribute_path;
 use crate::xtables::Expression;
 
-/// Names the part of a message of ours in which an offset lies: `match set`, `expression 2`, `the
+/// Names the part of a new rule's message in which an offset lies: `match set`, `expression 2`, `the
 /// position`.
 pub(super) fn part(message: &[u8], offset: u32) -> Option<String> {
     let offset = usize::try_from(offset).ok()?;
@@ -13,7 +13,6 @@ pub(super) fn part(message: &[u8], offset: u32) -> Option<String> {
         rule::EXPRESSIONS => expression(message, offset),
         rule::TABLE => Some("the table".to_owned()),
         rule::CHAIN => Some("the chain".to_owned()),
-        rule::HANDLE => Some("the handle".to_owned()),
         rule::COMPAT => Some("the protocol".to_owned()),
         rule::POSITION => Some("the position".to_owned()),
         _ => None,

@@ -153,9 +153,7 @@ impl<'t> Batch<'t> {
     fn refused(&self, index: Option<usize>, refusal: Refusal) -> Refused<'t> {
         let operation = index.and_then(|index| self.operations.get(index));
         let part = match (operation, refusal.offset) {
-            (Some((Operation::Rule(bytes) | Operation::Message(bytes), _)), Some(offset)) => {
-                explain::part(bytes, offset)
-            }
+            (Some((Operation::Rule(bytes), _)), Some(offset)) => explain::part(bytes, offset),
             _ => None,
         };
         Refused {

@@ -21,6 +21,8 @@ pub(super) struct Known {
     /// Our chains, each with the handles of its rules in their order; `None` = not known any more, or
     /// none of our business (the operator's chain).
     pub(super) chains: BTreeMap<(Family, ChainName), Option<Vec<u64>>>,
+    /// Chains that exist under names of our scheme and aren't ours, as far as anything shows.
+    pub(super) foreign: BTreeSet<(Family, ChainName)>,
     /// The numbers of all sets that are named like ours.
     pub(super) sets: SetIndexes,
 }

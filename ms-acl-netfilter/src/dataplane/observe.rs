@@ -30,8 +30,10 @@ pub(super) struct FamilyView {
     pub(super) bases: BTreeMap<Hook, Vec<BaseRule>>,
     /// Base chains under other names, which tools other than iptables make.
     pub(super) other_bases: BTreeMap<String, Vec<BaseRule>>,
-    /// Chains named like ours that aren't ours.
+    /// Chains that begin like ours and are named by nobody's scheme of ours.
     foreign: Vec<Foreign>,
+    /// Chains named by our scheme that nothing shows to be ours.
+    impostors: Vec<ChainName>,
 }
 
 impl FamilyView {
@@ -75,6 +77,13 @@ impl Dataplane {
                 let content = if operators { ChainContent::Operators } else { ChainContent::Ours };
                 let rules = if operators { Vec::new() } else { chain.rules };
                 ruleset.chains.insert(name, Arc::new(Chain { rules, content, title: String::new() }));
+            }
+            for name in view.impostors {
+                let why = "it has no tag of ours, and no jump of ours leads to it";
+                foreign.push(foreign_chain(family, name.as_str(), why));
+                let key = (family, name);
+                self.known.chains.remove(&key);
+                self.known.foreign.insert(key);
             }
             foreign.extend(view.foreign);
         }
@@ -144,6 +153,7 @@ impl Dataplane {
             bases: BTreeMap::new(),
             other_bases: BTreeMap::new(),
             foreign: Vec::new(),
+            impostors: Vec::new(),
         };
         for listed in self.list_chains(family)? {
             if listed.base {
@@ -166,14 +176,8 @@ impl Dataplane {
             }
         }
         let own = own_chains(&view);
-        view.chains.retain(|name, _| {
-            let ours = own.contains(name);
-            if !ours {
-                let why = "it has no tag of ours, and no jump of ours leads to it";
-                view.foreign.push(foreign_chain(family, name.as_str(), why));
-            }
-            ours
-        });
+        view.impostors.extend(view.chains.keys().filter(|name| !own.contains(*name)).cloned());
+        view.chains.retain(|name, _| own.contains(name));
         Ok(view)
     }
 

@@ -7,7 +7,7 @@ use ms_acl_core::ruleset::{ChainName, Family, Hook, Match, Rule, SetName};
 
 use super::hooks::{self, Plan};
 use super::{CommitFault, CommitReport, Dataplane, ObserveError, RefusedOperation};
-use crate::batch::message::{delete_rule, new_chain, new_rule};
+use crate::batch::message::{delete_chain, delete_rule, new_chain, new_rule};
 use crate::batch::{Batch, BatchError, Operation, Place, Subject};
 use crate::own::{ADMIN_CHAIN, is_owned_name};
 use crate::xtables::encode;
@@ -51,6 +51,7 @@ impl Dataplane {
         self.number_sets(&edits)?;
 
         let mut batch = Batch::default();
+        self.write_takeovers(&mut batch, &created);
         self.write_chains(&mut batch, &created, &hooks);
         let first_inserts = self.write_inserts(&mut batch, &edits, &hooks)?;
         self.write_deletes(&mut batch, &edits, &hooks);
@@ -73,7 +74,9 @@ impl Dataplane {
         };
 
         for (family, name) in &created {
-            self.known.chains.insert((*family, (*name).clone()), Some(Vec::new()));
+            let key = (*family, (*name).clone());
+            self.known.foreign.remove(&key);
+            self.known.chains.insert(key, Some(Vec::new()));
         }
         for (edit, first) in edits.iter().zip(first_inserts) {
             let new = handles.get(first..first + edit.inserts.len()).unwrap_or_default();
@@ -153,6 +156,25 @@ impl Dataplane {
     fn handles(&self, edit: &ChainEdit) -> &[u64] {
         let handles = self.known.chains.get(&(edit.family, edit.chain.clone()));
         handles.and_then(Option::as_deref).unwrap_or_default()
+    }
+
+    /// Chains that exist under a wanted name without being ours: what an `iptables-save | iptables-restore`
+    /// and a flushed base chain leave of us. They are made anew, with our tag, if nobody else jumps to
+    /// them; else the kernel refuses and the error names them.
+    fn write_takeovers<'t>(&self, batch: &mut Batch<'t>, created: &[(Family, &'t ChainName)]) {
+        let taken: Vec<(Family, &str)> = created
+            .iter()
+            .filter(|(family, name)| self.known.foreign.contains(&(*family, (*name).clone())))
+            .map(|(family, name)| (*family, name.as_str()))
+            .collect();
+        for (family, chain) in taken.iter().copied() {
+            let subject = Subject { action: "take over a chain", family, chain, rule: None };
+            batch.push(Operation::Message(delete_rule(family, chain, None)), subject);
+        }
+        for (family, chain) in taken {
+            let subject = Subject { action: "take over a chain", family, chain, rule: None };
+            batch.push(Operation::Message(delete_chain(family, chain, true)), subject);
+        }
     }
 
     /// Table, base chains and chains that don't exist yet.
