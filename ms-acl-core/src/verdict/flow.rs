@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use serde::Serialize;
+
 use super::{Hit, Outcome, Packet, Walk, walk};
 use crate::cluster::Cluster;
 use crate::compile::{Compiled, compile};
@@ -22,8 +24,9 @@ pub struct Flow {
     pub port: u16,
 }
 
-/// What becomes of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What becomes of a flow. As JSON: `allow`, `drop`, `reject`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It passes.
     Allow,
@@ -93,6 +96,21 @@ impl<'a> Nodes<'a> {
         Nodes { cluster, settings, compiled: BTreeMap::new() }
     }
 
+    /// Takes these rules for those of a node, for instance what its kernel was seen to hold.
+    pub fn insert(&mut self, name: impl Into<String>, compiled: Compiled) {
+        self.compiled.insert(name.into(), compiled);
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &'a Cluster {
+        self.cluster
+    }
+
+    /// The settings of every node, but for its name.
+    pub fn settings(&self) -> &'a Settings {
+        self.settings
+    }
+
     /// The rules of one node.
     pub fn node(&mut self, name: &str) -> &Compiled {
         let (cluster, settings) = (self.cluster, self.settings);
@@ -149,7 +167,7 @@ fn walk_on<'r>(compiled: &'r Compiled, hook: Hook, packet: &Packet) -> Walk<'r> 
     walk(compiled.rulesets.family(Family::of(packet.source)), hook, packet)
 }
 
-fn verdict(outcome: Outcome) -> Verdict {
+pub(super) fn verdict(outcome: Outcome) -> Verdict {
     match outcome {
         Outcome::Pass | Outcome::Accept => Verdict::Allow,
         Outcome::Drop => Verdict::Drop,

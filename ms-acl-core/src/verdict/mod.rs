@@ -1,15 +1,25 @@
 //! A packet walks the rule graph, as it would walk the kernel's.
 //!
 //! [`walk`] takes one packet through one family's graph from one base chain. [`Nodes`] judges a
-//! flow between two addresses of a cluster on every node that sees it.
+//! flow between two addresses of a cluster on every node that sees it. [`explain`] says for a flow
+//! which object, rule and kernel rule decided and what nearly did; [`matrix`] says for many pods who
+//! reaches whom.
 
+mod endpoint;
+pub mod explain;
 mod flow;
+pub mod matrix;
 mod packet;
+mod port;
 #[cfg(test)]
 mod tests;
 
+pub use endpoint::{Endpoint, EndpointError, NoAddress};
+pub use explain::explain;
 pub use flow::{Answer, Decision, DirectionAnswer, Flow, Nodes, Verdict};
+pub use matrix::matrix;
 pub use packet::Packet;
+pub use port::{FlowPort, FlowPortError};
 
 use crate::ruleset::{Chain, ChainName, Hook, RejectWith, Rule, Ruleset, Target};
 
@@ -56,10 +66,25 @@ const LIMIT: usize = 100_000;
 /// Takes a packet through a graph from a base chain. A hook without a jump of ours lets it pass. A
 /// graph that goes round in circles, which no kernel would take, drops it.
 pub fn walk<'a>(graph: &'a Ruleset, hook: Hook, packet: &Packet) -> Walk<'a> {
+    run(graph, graph.hooks.get(&hook), packet, None)
+}
+
+/// Takes a packet through one chain and what it leads to. A chain that isn't there lets it pass.
+pub fn walk_chain<'a>(graph: &'a Ruleset, chain: &ChainName, packet: &Packet) -> Walk<'a> {
+    run(graph, Some(chain), packet, None)
+}
+
+/// Takes a packet through a graph from a chain. Jumps to `passed_by` are passed by, as if that chain
+/// were empty.
+fn run<'a>(
+    graph: &'a Ruleset,
+    start: Option<&ChainName>,
+    packet: &Packet,
+    passed_by: Option<&str>,
+) -> Walk<'a> {
     let mut packet = packet.clone();
     let mut hits = Vec::new();
-    let mut stack: Vec<Position<'a>> =
-        graph.hooks.get(&hook).and_then(|name| enter(graph, name)).into_iter().collect();
+    let mut stack: Vec<Position<'a>> = start.and_then(|name| enter(graph, name)).into_iter().collect();
     let mut outcome = Outcome::Pass;
     let mut transitions = 0;
     while let Some(position) = stack.last_mut() {
@@ -85,6 +110,7 @@ pub fn walk<'a>(graph: &'a Ruleset, hook: Hook, packet: &Packet) -> Walk<'a> {
             Target::Return => {
                 stack.pop();
             }
+            Target::Jump(name) if passed_by == Some(name.as_str()) => {}
             Target::Jump(name) => stack.extend(enter(graph, name)),
             Target::Goto(name) => {
                 stack.pop();

@@ -1,0 +1,366 @@
+//! Why a flow passes, or doesn't.
+//!
+//! The walk over the compiled graph answers, so the explanation is of what the kernel runs: each
+//! direction's part of the graph is walked by itself (the packet passes by the other direction), and
+//! within it each gate's chain, so that all gates tell what they decide, also behind one that
+//! refuses. The cluster's policies only lend the words, and tell which rules nearly matched.
+
+mod fit;
+mod side;
+mod text;
+mod words;
+
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+
+use super::flow::node_addresses;
+use super::{Endpoint, Flow, FlowPort, NoAddress, Nodes, Verdict};
+use crate::cluster::Cluster;
+use crate::ruleset::{ChainName, Direction, Family, GateKind};
+
+/// A question: may this end open a flow to that one?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Who opens it.
+    pub from: Endpoint,
+    /// To whom, after translation: a pod, not a Service.
+    pub to: Endpoint,
+    /// To which port.
+    pub port: FlowPort,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// An end has no address.
+    #[error(transparent)]
+    NoAddress(#[from] NoAddress),
+    /// The ends have no family in common.
+    #[error("{from} has only {from_family} and {to} only {to_family}: no flow is possible between them")]
+    NoCommonFamily {
+        /// Who opens the flow.
+        from: Endpoint,
+        /// Its family.
+        from_family: Family,
+        /// To whom.
+        to: Endpoint,
+        /// Its family.
+        to_family: Family,
+    },
+}
+
+/// What becomes of a flow, and why.
+///
+/// As JSON: the fields of [`Trail`] for the family in which the flow is most likely opened (that of
+/// the destination's first address), then `from`, `to`, `port`, `otherFamily` (a second trail where both ends
+/// have both families, else null) and `notes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The trail of the first family.
+    #[serde(flatten)]
+    pub trail: Trail,
+    /// Who opens the flow, as asked.
+    pub from: Endpoint,
+    /// To whom, as asked.
+    pub to: Endpoint,
+    /// To which port.
+    pub port: FlowPort,
+    /// The trail of the other family, where both ends have it.
+    pub other_family: Option<Trail>,
+    /// What else is worth knowing, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// What becomes of a flow in one family.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trail {
+    /// What becomes of it: the first refusal of the two directions, else allow.
+    pub verdict: Verdict,
+    /// What the source's own direction says; `None` where the source is no pod of a node.
+    pub egress: Option<Side>,
+    /// What the destination's own direction says; `None` where the destination is no pod of a node.
+    pub ingress: Option<Side>,
+    /// Whether an ACL rule accepts the flow: rules of other programs after ours don't see it.
+    pub accepted: bool,
+    /// The family.
+    #[serde(serialize_with = "as_text")]
+    pub family: Family,
+    /// The address that opens the flow, and whose it is.
+    pub source: End,
+    /// The address that it goes to, and whose it is.
+    pub destination: End,
+}
+
+impl Trail {
+    /// The direction that refuses the flow: the source's own where both do.
+    pub fn refusal(&self) -> Option<(Direction, &Side)> {
+        let sides = [(Direction::Egress, &self.egress), (Direction::Ingress, &self.ingress)];
+        let refuses = |side: &Side| side.verdict != Verdict::Allow;
+        sides
+            .into_iter()
+            .find_map(|(direction, side)| Some((direction, side.as_ref().filter(|s| refuses(s))?)))
+    }
+}
+
+/// An address and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct End {
+    /// The address.
+    pub address: IpAddr,
+    /// The pod that has it: `namespace/name`.
+    pub pod: Option<String>,
+    /// The node that the pod runs on, or whose own the address is.
+    pub node: Option<String>,
+}
+
+/// What one direction of a pod says of a flow.
+///
+/// As JSON: `verdict`; `gate`, `tier`, `object`, `rule`, `label`, `chain`, `line`, `text`, `nearest` and
+/// `matching` of the gate that decides (see [`GateDecision`]; null or empty where none does); `reason`,
+/// `detail`, `pod`, `node`; and `gates`, all of them in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// What it says.
+    pub verdict: Verdict,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, in a sentence.
+    pub detail: String,
+    /// The pod: `namespace/name`.
+    pub pod: String,
+    /// The node that judges it.
+    pub node: String,
+    /// The kernel rule that decided, where no gate did.
+    pub kernel: KernelRule,
+    /// What each gate decides, in order, each as if those before it had let the flow pass.
+    pub gates: Vec<GateDecision>,
+    /// The index of the gate that decides: the first that refuses, else the last that has a rule for
+    /// the flow, else the last; `None` where no gate judges it.
+    pub deciding: Option<usize>,
+}
+
+impl Side {
+    /// The gate that decides.
+    pub fn decision(&self) -> Option<&GateDecision> {
+        self.gates.get(self.deciding?)
+    }
+}
+
+/// Why a direction, or a gate, says what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// A rule matches.
+    Rule,
+    /// No rule of the policies matches, and this is what happens then.
+    NoRule,
+    /// The other end lies outside of the range that Kubernetes policy judges.
+    OutsidePodIpRange,
+    /// No policy selects the pod in this direction.
+    NoPolicy,
+    /// A pod always reaches itself.
+    Itself,
+    /// Traffic between a pod and its own node isn't judged.
+    OwnNode,
+    /// Link-local addresses are no way around.
+    LinkLocal,
+    /// A rule of ours that belongs to no policy.
+    Scaffolding,
+}
+
+/// A rule as it stands in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct KernelRule {
+    /// The chain it stands in.
+    #[serde(serialize_with = "as_optional_text")]
+    pub chain: Option<ChainName>,
+    /// Its number in the chain, from 1, as `iptables -L --line-numbers` counts.
+    pub line: Option<usize>,
+    /// The rule as iptables-save prints it.
+    pub text: Option<String>,
+}
+
+/// What one gate decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GateDecision {
+    /// What it decides.
+    pub verdict: Verdict,
+    /// Which gate: `acl`, `egress-firewall`, `kubernetes`.
+    #[serde(serialize_with = "as_text")]
+    pub gate: GateKind,
+    /// The tier of the gate that decides: `acl`, `egress-firewall`, `network-policy`.
+    pub tier: &'static str,
+    /// The object that decides; where no rule matches, all objects of the tier, separated by `, `.
+    pub object: Option<String>,
+    /// The index of the rule that decides in its object's list for the direction (ACL: in the entry's
+    /// list of rules), from 0; `None` = no rule, but what happens otherwise.
+    pub rule: Option<usize>,
+    /// The rule's own name.
+    pub label: Option<String>,
+    /// Why.
+    pub reason: Reason,
+    /// The same in a sentence.
+    pub detail: String,
+    /// The deciding rule in the kernel.
+    #[serde(flatten)]
+    pub kernel: KernelRule,
+    /// The tier's policies for the pod, in order.
+    pub policies: Vec<String>,
+    /// The tier's rules that failed in exactly one match.
+    pub nearest: Vec<Nearest>,
+    /// The tier's other rules that match the flow too.
+    pub matching: Vec<RuleName>,
+}
+
+/// A rule of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleName {
+    /// The object.
+    pub object: String,
+    /// The rule's index in its object's list for the direction, from 0.
+    pub rule: usize,
+    /// The rule's own name.
+    pub label: Option<String>,
+    /// What the rule does: `allow`, `accept`, `drop`, `reject`.
+    pub action: &'static str,
+}
+
+/// A rule that failed in exactly one match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Nearest {
+    /// The rule.
+    #[serde(flatten)]
+    pub name: RuleName,
+    /// Which match failed.
+    pub failed: Failed,
+    /// What the rule wants there and what the flow has.
+    pub detail: String,
+}
+
+/// A match of a rule that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failed {
+    /// The rule is for other sources.
+    Source,
+    /// The rule is for other destinations.
+    Destination,
+    /// The rule is for other ports of the protocol.
+    Port,
+    /// The rule is for other protocols.
+    Protocol,
+}
+
+/// Answers a question. `local_addresses` tells which addresses a node has itself; those of the Node
+/// object count in any case.
+pub fn explain(
+    nodes: &mut Nodes<'_>,
+    question: &Question,
+    local_addresses: &dyn Fn(&str) -> Vec<IpAddr>,
+) -> Result<Explanation, NoAnswer> {
+    let cluster = nodes.cluster();
+    let (first, second) = pairs(cluster, &question.from, &question.to)?;
+    let mut judge = |(from, to)| {
+        let flow = Flow { from, to, protocol: question.port.protocol(), port: question.port.number() };
+        trail(nodes, flow, local_addresses)
+    };
+    let first = judge(first);
+    let other_family = second.map(judge);
+    let notes = text::notes(cluster, question, &first, other_family.as_ref());
+    Ok(Explanation {
+        trail: first,
+        from: question.from.clone(),
+        to: question.to.clone(),
+        port: question.port,
+        other_family,
+        notes,
+    })
+}
+
+/// A source's address and a destination's, of one family.
+type Pair = (IpAddr, IpAddr);
+
+/// A pair in the family of the destination's first address that the source has too, and one in the
+/// other family; `None` where they have no family in common.
+pub(super) fn common(sources: &[IpAddr], destinations: &[IpAddr]) -> Option<(Pair, Option<Pair>)> {
+    let first = |addresses: &[IpAddr], family| addresses.iter().copied().find(|a| Family::of(*a) == family);
+    let families = destinations.iter().map(|address| Family::of(*address));
+    let mut pairs = families.filter_map(|family| {
+        let pair = (first(sources, family)?, first(destinations, family)?);
+        Some((family, pair))
+    });
+    let (family, pair) = pairs.next()?;
+    Some((pair, pairs.find(|(other, _)| *other != family).map(|(_, pair)| pair)))
+}
+
+fn pairs(cluster: &Cluster, from: &Endpoint, to: &Endpoint) -> Result<(Pair, Option<Pair>), NoAnswer> {
+    let (sources, destinations) = (from.addresses(cluster)?, to.addresses(cluster)?);
+    if let Some(pairs) = common(&sources, &destinations) {
+        return Ok(pairs);
+    }
+    let family = |addresses: &[IpAddr]| addresses.first().map_or(Family::V4, |a| Family::of(*a));
+    Err(NoAnswer::NoCommonFamily {
+        from: from.clone(),
+        from_family: family(&sources),
+        to: to.clone(),
+        to_family: family(&destinations),
+    })
+}
+
+fn trail(nodes: &mut Nodes<'_>, flow: Flow, local_addresses: &dyn Fn(&str) -> Vec<IpAddr>) -> Trail {
+    let answer = nodes.judge(flow, local_addresses);
+    let cluster = nodes.cluster();
+    let end = |address: IpAddr| {
+        let pod = cluster.pod_at(address);
+        let node = match pod {
+            Some(pod) => Some(pod.node.to_string()).filter(|node| !node.is_empty()),
+            None => node_at(cluster, address).map(str::to_owned),
+        };
+        End { address, pod: pod.map(|pod| format!("{}/{}", pod.namespace, pod.name)), node }
+    };
+    let (source, destination) = (end(flow.from), end(flow.to));
+    Trail {
+        verdict: answer.verdict,
+        egress: side::side(nodes, flow, Direction::Egress, local_addresses),
+        ingress: side::side(nodes, flow, Direction::Ingress, local_addresses),
+        accepted: answer.accepted,
+        family: Family::of(flow.from),
+        source,
+        destination,
+    }
+}
+
+/// The node that has an address itself, as far as Node objects tell.
+fn node_at(cluster: &Cluster, address: IpAddr) -> Option<&str> {
+    let mut names = cluster.nodes().map(|node| node.metadata.name.as_str());
+    names.find(|name| node_addresses(cluster, name).any(|own| own == address))
+}
+
+/// An address in words: `10.0.2.1 (pod b/web)`.
+fn who(cluster: &Cluster, address: IpAddr) -> String {
+    match (cluster.pod_at(address), node_at(cluster, address)) {
+        (Some(pod), _) => format!("{address} (pod {}/{})", pod.namespace, pod.name),
+        (None, Some(node)) => format!("{address} (node {node})"),
+        (None, None) => address.to_string(),
+    }
+}
+
+pub(super) fn as_text<S: Serializer>(
+    value: &impl std::fmt::Display,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+fn as_optional_text<S: Serializer>(
+    value: &Option<impl std::fmt::Display>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
