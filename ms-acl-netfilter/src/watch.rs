@@ -96,6 +96,12 @@ impl Watcher {
                             touched.add(what);
                         }
                     }
+                    // Somebody may write without a pause.
+                    if Instant::now() < deadline {
+                        continue;
+                    }
+                    let nothing = touched.is_empty();
+                    return Ok(if nothing { Change::Nothing } else { Change::Touched(touched) });
                 }
                 Received::Nothing if !touched.is_empty() => return Ok(Change::Touched(touched)),
                 Received::Nothing => {

@@ -148,10 +148,9 @@ impl Dataplane {
         for name in names {
             check_set(name)?;
         }
-        let stay = self.ipset.destroy(names).map_err(|source| CommitFault::Set {
+        let stay = self.ipset.destroy(names).map_err(|(set, source)| CommitFault::Set {
             action: "destroy",
-            // One of them; which is in no error that loses the answer.
-            set: names[0].clone(),
+            set,
             source,
         })?;
         let kept: Vec<Kept> = stay

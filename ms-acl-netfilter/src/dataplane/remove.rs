@@ -51,8 +51,10 @@ impl Dataplane {
             .filter_map(|header| SetName::new(&header.name).ok())
             .filter(|name| own::set_of(name).is_some())
             .collect();
-        let stay =
-            self.ipset.destroy(&sets).map_err(|source| RemoveError::Netlink { what: "the sets", source })?;
+        let stay = self
+            .ipset
+            .destroy(&sets)
+            .map_err(|(_, source)| RemoveError::Netlink { what: "the sets", source })?;
         report.sets = sets.len() - stay.len();
         report.kept.extend(
             stay.into_iter()

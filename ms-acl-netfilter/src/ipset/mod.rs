@@ -202,7 +202,7 @@ impl Client {
 
     /// Destroys sets. One that doesn't exist is no error. One that is busy is tried again for about 200
     /// ms. Returns those that stay, with the reason.
-    pub fn destroy(&mut self, names: &[SetName]) -> Result<Vec<(SetName, Refusal)>, NetlinkError> {
+    pub fn destroy(&mut self, names: &[SetName]) -> Result<Vec<(SetName, Refusal)>, (SetName, NetlinkError)> {
         let mut left: Vec<SetName> = names.to_vec();
         let mut attempt = 0;
         loop {
@@ -214,7 +214,7 @@ impl Client {
                     Ok(()) => {}
                     Err(NetlinkError::Refused(refusal)) if refusal.errno == libc::ENOENT => {}
                     Err(NetlinkError::Refused(refusal)) => stay.push((name, refusal)),
-                    Err(error) => return Err(error),
+                    Err(error) => return Err((name, error)),
                 }
             }
             attempt += 1;

@@ -34,10 +34,15 @@ impl Socket {
         let inner = mnl::Socket::open(mnl::Bus::Netfilter)?;
         let socket = Socket { inner };
         socket.close_on_exec()?;
-        // The forced sizes need CAP_NET_ADMIN, as everything else here does. Without it the first
-        // request fails with a clearer error than this would be.
-        let _ = socket.set(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, QUEUE_BYTES);
-        let _ = socket.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, QUEUE_BYTES);
+        // The forced sizes need CAP_NET_ADMIN in the first user namespace. In another one the system's
+        // limits hold, and a batch that is too long for them says so when it is sent.
+        for (forced, plain) in
+            [(libc::SO_SNDBUFFORCE, libc::SO_SNDBUF), (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF)]
+        {
+            if socket.set(libc::SOL_SOCKET, forced, QUEUE_BYTES).is_err() {
+                let _ = socket.set(libc::SOL_SOCKET, plain, QUEUE_BYTES);
+            }
+        }
         // Errors name the attribute that was refused, and don't repeat the whole request. Kernels
         // that know neither still answer with the plain error number.
         let _ = socket.set(libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, 1);

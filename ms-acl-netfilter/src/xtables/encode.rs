@@ -86,6 +86,11 @@ pub(super) fn address_offset(family: Family, source: bool) -> u32 {
 }
 
 /// Writes a rule as the kernel and iptables take it.
+///
+/// [`decode`](super::decode()) gives the same rule again if its matches are in canonical order: source,
+/// destination, protocol, then the others, of which none is there twice and a port stands right before TCP
+/// flags. In another order, or with a network of all addresses, it does so too until somebody else saves and
+/// restores it: the tool writes it in its own way.
 pub fn encode(family: Family, rule: &Rule, sets: &SetIndexes) -> Result<Encoded, EncodeError> {
     let mut list = Writer::attributes();
     let protocol = header(family, rule, &mut list)?;
@@ -168,6 +173,10 @@ fn address(
 ) -> Result<(), EncodeError> {
     if Family::of(net.addr()) != family {
         return Err(EncodeError::Family { network: *net, family });
+    }
+    if net.prefix_len() == 0 && operation == NOT_EQUAL {
+        // The tool prints `! -s 0.0.0.0/0` and can't restore it, nor anything else of its table then.
+        return Err(EncodeError::Value("no address lies outside of all addresses: the rule matches nothing"));
     }
     let (address, mask) = (octets(net.network()), octets(net.netmask()));
     let offset = address_offset(family, source);

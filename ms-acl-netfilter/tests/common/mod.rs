@@ -6,6 +6,8 @@
     reason = "each test target uses a part of it, and all of it is tests"
 )]
 
+pub mod strategy;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
