@@ -1,4 +1,5 @@
 //! For tests and the demo: clusters of network namespaces, a connection prober, builders and an oracle.
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "net")]
 pub mod net;

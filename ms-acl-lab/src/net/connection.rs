@@ -32,11 +32,14 @@ impl Cluster {
                 Protocol::Udp => (Kind::Udp, UDP_ATTEMPTS),
                 other => return Err(Cause::Unfit(format!("{other} has no connections here"))),
             };
-            let socket = socket::open(kind, flow.to.is_ipv4())?;
-            socket.set_nonblocking(false)?;
-            socket.set_reuse_address(true)?;
-            probe::bind(&socket, flow)?;
-            socket.connect_timeout(&SockAddr::from(socket::at(flow.to, flow.port)), ROUND_TRIP)?;
+            let socket = socket::patiently(|| {
+                let socket = socket::open(kind, flow.to.is_ipv4())?;
+                socket.set_nonblocking(false)?;
+                socket.set_reuse_address(true)?;
+                probe::bind(&socket, flow)?;
+                socket.connect_timeout(&SockAddr::from(socket::at(flow.to, flow.port)), ROUND_TRIP)?;
+                Ok(socket)
+            })?;
             let mut connection = Connection { socket, attempts };
             if connection.works() {
                 Ok(connection)

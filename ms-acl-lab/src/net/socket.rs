@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
@@ -38,6 +40,25 @@ pub(crate) fn open(kind: Kind, v4: bool) -> io::Result<Socket> {
     let socket = Socket::new(domain, r#type, Some(protocol))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Opens something on a chosen port; waits a little for the port.
+///
+/// A socket that was closed may live on for a moment: a process that another thread is just starting holds copies of
+/// all open sockets until it becomes its program.
+pub(crate) fn patiently<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + Duration::from_millis(500);
+    loop {
+        match open() {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable)
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Lets a socket queue every ICMP error about what it sent, also those that the kernel takes for passing troubles.

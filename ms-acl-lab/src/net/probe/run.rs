@@ -97,7 +97,8 @@ impl<'a> Batch<'a> {
         let probe = &self.probes[number];
         // Closes the socket of the attempt before, whose source port may be the same.
         self.states[number].flight = None;
-        let (flight, step) = Flight::launch(probe).doing(|| format!("probe {probe}"))?;
+        let (flight, step) =
+            socket::patiently(|| Flight::launch(probe)).doing(|| format!("probe {probe}"))?;
         let mut interest = EpollFlags::EPOLLIN;
         interest.set(EpollFlags::EPOLLOUT, probe.protocol == Protocol::Tcp);
         self.epoll
