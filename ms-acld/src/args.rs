@@ -238,7 +238,7 @@ mod tests {
         let args = run(&[]).unwrap();
         assert_eq!(args.source, SourceArg::Kube);
         assert_eq!(args.api_bind, Bind::All(18080));
-        assert_eq!(args.resync, Duration::from_secs(60));
+        assert_eq!(args.resync, Duration::from_mins(1));
         assert_eq!(args.forward_jump_position, JumpPosition::Insert);
         assert_eq!(args.on_exit, OnExit::Keep);
         let settings = args.policy.settings("n").unwrap();

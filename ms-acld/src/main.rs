@@ -1,7 +1,43 @@
 //! The node daemon of ms-acl: from manifests and the HTTP API to rules in the kernel.
 #![forbid(unsafe_code)]
-#![allow(dead_code)]
+
 mod args;
+mod command;
+mod engine;
+mod http;
+mod instance;
+mod logging;
+mod policy;
+mod policy_store;
+mod run;
 mod source;
 mod text;
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(args) => {
+            logging::start(args.log_format);
+            return run::run(&args);
+        }
+        Command::Compile(args) => command::compile(&args),
+        Command::Cleanup => command::cleanup(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ms-acld: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}

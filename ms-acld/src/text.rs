@@ -44,9 +44,9 @@ pub(crate) fn documents<T: DeserializeOwned>(
         Syntax::Json => serde_json::Deserializer::from_str(text)
             .into_iter()
             .collect::<Result<_, _>>()
-            .map_err(|error| explain(error.to_string(), MAX_JSON_DEPTH)),
+            .map_err(|error| explain(&error.to_string(), MAX_JSON_DEPTH)),
         Syntax::Yaml => serde_saphyr::from_str_multiple_with_options::<T, Vec<T>>(text, options(duplicates))
-            .map_err(|error| explain(error.without_snippet().to_string(), MAX_DEPTH)),
+            .map_err(|error| explain(&error.without_snippet().to_string(), MAX_DEPTH)),
     }
 }
 
@@ -81,7 +81,7 @@ fn options(duplicates: Duplicates) -> serde_saphyr::Options {
 }
 
 /// One line; a limit that was met is named, which the parsers' own words don't do.
-fn explain(error: String, depth: usize) -> String {
+fn explain(error: &str, depth: usize) -> String {
     let words = error.to_ascii_lowercase();
     let limit = if words.contains("recursion limit") || words.contains("depth {") {
         format!("is nested deeper than {depth} levels: ")
@@ -117,12 +117,12 @@ mod tests {
         let deep = "[".repeat(5000) + &"]".repeat(5000);
         assert!(error(Syntax::Yaml, &deep).contains("deeper than 64"));
         assert!(error(Syntax::Json, &deep).contains("deeper than 128"));
-        let block: String = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
-        assert!(error(Syntax::Yaml, &block).contains("deeper than 64"));
+        let block: Vec<String> = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+        assert!(error(Syntax::Yaml, &block.concat()).contains("deeper than 64"));
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let list = format!("*a{}, ", level - 1).repeat(10);
-            bomb += &format!("a{level}: &a{level} [{list}]\n");
+            bomb = format!("{bomb}a{level}: &a{level} [{list}]\n");
         }
         assert!(error(Syntax::Yaml, &bomb).contains("aliases"));
     }

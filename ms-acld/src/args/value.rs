@@ -77,7 +77,7 @@ pub(super) fn mask(text: &str) -> Result<u32, String> {
 
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let time = text.parse().map(Duration::from_secs).ok().or_else(|| humantime::parse_duration(text).ok());
-    time.filter(|time| (Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(time))
+    time.filter(|time| (Duration::from_secs(1)..=Duration::from_hours(24)).contains(time))
         .ok_or_else(|| "a time from 1s to 24h such as 60s or 5m is needed".to_owned())
 }
 
@@ -119,9 +119,9 @@ mod tests {
 
     #[test]
     fn an_interval_has_a_unit_or_is_in_seconds() {
-        assert_eq!(interval("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(interval("60s"), Ok(Duration::from_mins(1)));
         assert_eq!(interval("5"), Ok(Duration::from_secs(5)));
-        assert_eq!(interval("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(interval("2m"), Ok(Duration::from_mins(2)));
         assert!(interval("0").is_err() && interval("10ms").is_err() && interval("2days").is_err());
     }
 }

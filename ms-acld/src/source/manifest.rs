@@ -106,11 +106,12 @@ fn take(manifest: &mut Manifest, mut value: Value, place: &str, default: Option<
         };
     }
     if !KINDS.contains(&(version.as_str(), kind.as_str())) {
-        return if KINDS.iter().any(|known| known.1 == kind) {
-            nameless(format!("{place}: {kind} of {version} is not known"))
+        if KINDS.iter().any(|known| known.1 == kind) {
+            nameless(format!("{place}: {kind} of {version} is not known"));
         } else {
             manifest.findings.push(Finding::OtherKind(format!("{place}: {version} {kind}")));
-        };
+        }
+        return;
     }
     if !matches!(kind.as_str(), "Namespace" | "Node") {
         set_default_namespace(fields);
@@ -207,9 +208,8 @@ mod tests {
 
     #[test]
     fn thousands_of_documents_are_read() {
-        let text: String = (0..5000)
-            .map(|number| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{number}}}\n"))
-            .collect();
-        assert_eq!(yaml(&text).entries.len(), 5000);
+        let pods =
+            (0..5000).map(|number| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p{number}}}\n"));
+        assert_eq!(yaml(&pods.collect::<Vec<_>>().join("---\n")).entries.len(), 5000);
     }
 }

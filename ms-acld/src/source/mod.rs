@@ -36,6 +36,8 @@ pub(crate) struct SourceState {
     /// What it has not been able to read since the start, a sentence each: what the kernel holds on its
     /// account is not known.
     pub(crate) unread: Vec<String>,
+    /// Whether it has told everything that it knows once.
+    pub(crate) listed: bool,
     /// Whether it sees changes as they happen.
     pub(crate) live: bool,
 }

@@ -140,7 +140,7 @@ impl Folder {
         let event = match &**entry {
             Entry::Object(object) => Event::Apply((**object).clone()),
             Entry::Undecodable(_, value) => match Object::decode(value.clone()) {
-                Err(error) => Event::Undecodable(error),
+                Err(error) => Event::Undecodable(Box::new(error)),
                 Ok(object) => Event::Apply(object?),
             },
         };
@@ -156,7 +156,7 @@ impl Folder {
 
     /// What is wrong with the files now.
     pub(crate) fn state(&self) -> SourceState {
-        let mut state = SourceState { live: true, ..SourceState::default() };
+        let mut state = SourceState { live: true, listed: true, ..SourceState::default() };
         for (path, file) in self.remarkable() {
             let origin = path.to_string_lossy().into_owned();
             let fault = |detail: String| SourceFault { object: None, origin: origin.clone(), detail };
@@ -205,11 +205,13 @@ impl Folder {
         self.remarkable.iter().filter_map(|path| self.files.get_key_value(path))
     }
 
-    /// Objects of other kinds, for people who wonder why one of theirs has no effect: file and document.
-    pub(crate) fn other_kinds(&self) -> impl Iterator<Item = (&FilePath, &str)> {
+    /// What is passed over without a fault, a sentence each.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
         self.remarkable().flat_map(|(path, file)| {
             file.findings.iter().filter_map(move |finding| match finding {
-                Finding::OtherKind(what) => Some((path, what.as_str())),
+                Finding::OtherKind(what) => {
+                    Some(format!("{}: {what}: this kind is passed over", path.to_string_lossy()))
+                }
                 _ => None,
             })
         })

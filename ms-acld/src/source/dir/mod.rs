@@ -14,7 +14,6 @@ use std::time::Duration;
 use anyhow::Context;
 use log::{info, warn};
 
-use super::manifest::syntax_of;
 use super::{Batch, SourceFault, SourceState};
 use crate::text::{MAX_BYTES, too_large};
 pub(crate) use folder::{Content, FilePath, Folder};
@@ -24,7 +23,7 @@ use watch::{FolderWatcher, Happened};
 /// How long nothing has to happen before a folder is looked at that can't be watched, or is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How long nothing may happen at all.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// A folder that is watched.
 pub(crate) struct DirSource {
@@ -170,8 +169,7 @@ impl DirSource {
         let mut batch = self.folder.update(updates);
         batch.state.faults.extend(self.faults.iter().cloned());
         batch.state.live = !self.blind && !self.folders.is_empty();
-        for (path, what) in self.folder.other_kinds() {
-            let note = format!("{}: {what}: this kind is passed over", path.to_string_lossy());
+        for note in self.folder.notes() {
             if self.noted.insert(note.clone()) {
                 info!("{note}");
             }
@@ -187,7 +185,7 @@ impl DirSource {
 }
 
 /// Reads files and folders once, for the offline commands. Files are named as they were given.
-pub(crate) fn read_once(paths: &[PathBuf]) -> anyhow::Result<Folder> {
+pub(crate) fn read_once(paths: &[PathBuf]) -> anyhow::Result<(Folder, Batch)> {
     let mut folder = Folder::default();
     let mut updates = Vec::new();
     for path in paths {
@@ -201,8 +199,8 @@ pub(crate) fn read_once(paths: &[PathBuf]) -> anyhow::Result<Folder> {
             updates.push((path.clone().into_os_string(), read(path)));
         }
     }
-    folder.update(updates);
-    Ok(folder)
+    let batch = folder.update(updates);
+    Ok((folder, batch))
 }
 
 fn read(path: &Path) -> Content {

@@ -81,7 +81,9 @@ impl FolderWatcher {
         let (mut new, mut failures) = (Vec::new(), Vec::new());
         let stale = self.watched.iter().filter(|(folder, identity)| folders.get(*folder) != Some(identity));
         let stale: Vec<PathBuf> = stale.map(|(folder, _)| folder.clone()).collect();
-        stale.iter().for_each(|folder| self.forget(folder));
+        for folder in &stale {
+            self.forget(folder);
+        }
         for (folder, identity) in folders {
             if self.watched.contains_key(folder) {
                 continue;
@@ -132,7 +134,9 @@ impl FolderWatcher {
             take(event, &mut happened);
         }
         // A folder that went may be followed by another one of its name: it is watched anew.
-        happened.files.iter().for_each(|path| self.forget(path));
+        for path in &happened.files {
+            self.forget(path);
+        }
         Some(happened)
     }
 }
