@@ -1,0 +1,113 @@
+//! The layout of a graph, read off it: which pods are in which group, which gates a group has, which
+//! policies a gate.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use super::Role;
+use crate::compile::{EGRESS, INGRESS};
+use crate::ruleset::{Chain, ChainName, Direction, GateKind, Match, Rule, Ruleset, Target};
+
+/// A gate's chain and what it holds.
+#[derive(Debug, Clone)]
+pub(super) struct GateLayout<'a> {
+    /// The gate's chain.
+    pub(super) chain: &'a ChainName,
+    /// Which gate; `None` where nothing tells.
+    pub(super) kind: Option<GateKind>,
+    /// The chains of its policies, in order.
+    pub(super) policies: Vec<&'a ChainName>,
+    /// What happens when no policy decides; `None`: it passes.
+    pub(super) otherwise: Option<&'a Rule>,
+}
+
+/// The groups of one direction, each with the addresses of its pods.
+pub(super) fn groups(graph: &Ruleset, direction: Direction) -> BTreeMap<&ChainName, Vec<IpNet>> {
+    let root = match direction {
+        Direction::Egress => EGRESS,
+        Direction::Ingress => INGRESS,
+    };
+    let mut groups: BTreeMap<&ChainName, Vec<IpNet>> = BTreeMap::new();
+    let Some((root, _)) = graph.chains.iter().find(|(name, _)| name.as_str() == root) else { return groups };
+    let dispatch = std::iter::once(root).chain(dispatch_below(graph, root));
+    for rule in dispatch.filter_map(|name| graph.chains.get(name)).flat_map(|chain| &chain.rules) {
+        if let (Some(name), [Match::Source(net) | Match::Destination(net)]) =
+            (leads_to(rule), &rule.matches[..])
+            && Role::of(name).is_group()
+        {
+            groups.entry(name).or_default().push(*net);
+        }
+    }
+    for addresses in groups.values_mut() {
+        addresses.sort_unstable();
+        addresses.dedup();
+    }
+    groups
+}
+
+/// The chains of dispatch below one of them.
+pub(super) fn dispatch_below<'a>(graph: &'a Ruleset, root: &ChainName) -> BTreeSet<&'a ChainName> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<&Chain> = graph.chains.get(root).into_iter().map(|chain| &**chain).collect();
+    while let Some(chain) = open.pop() {
+        for name in chain.rules.iter().filter_map(leads_to) {
+            if matches!(Role::of(name), Role::Dispatch(_)) && found.insert(name) {
+                open.extend(graph.chains.get(name).map(|chain| &**chain));
+            }
+        }
+    }
+    found
+}
+
+fn leads_to(rule: &Rule) -> Option<&ChainName> {
+    match &rule.target {
+        Target::Goto(name) | Target::Jump(name) => Some(name),
+        _ => None,
+    }
+}
+
+/// The gates of a group, in order.
+pub(super) fn gates<'a>(graph: &'a Ruleset, group: &ChainName) -> Vec<GateLayout<'a>> {
+    called(graph, group).map(|(chain, _)| gate(graph, chain)).collect()
+}
+
+/// A gate's layout.
+pub(super) fn gate<'a>(graph: &'a Ruleset, chain: &'a ChainName) -> GateLayout<'a> {
+    let policies: Vec<(&ChainName, &Rule)> = called(graph, chain).collect();
+    let own = graph.chains.get(chain).into_iter().flat_map(|chain| &chain.rules);
+    let below =
+        policies.iter().filter_map(|(name, _)| graph.chains.get(*name)).flat_map(|chain| &chain.rules);
+    let by_provenance = own.clone().chain(below).find_map(|rule| Some(rule.provenance.as_ref()?.gate));
+    let by_comment =
+        || policies.iter().find_map(|(_, jump)| kind_of_comment(jump.comment.as_ref()?.as_str()));
+    GateLayout {
+        chain,
+        kind: by_provenance.or_else(by_comment),
+        policies: policies.iter().map(|(name, _)| *name).collect(),
+        otherwise: own.clone().next_back().filter(|rule| rule.matches.is_empty() && is_verdict(&rule.target)),
+    }
+}
+
+fn is_verdict(target: &Target) -> bool {
+    matches!(target, Target::Goto(_) | Target::Drop | Target::Accept | Target::Reject(_))
+}
+
+/// The chains that a chain calls, with the rules that do.
+fn called<'a>(graph: &'a Ruleset, chain: &ChainName) -> impl Iterator<Item = (&'a ChainName, &'a Rule)> {
+    let rules = graph.chains.get(chain).into_iter().flat_map(|chain| &chain.rules);
+    rules.filter_map(|rule| match &rule.target {
+        Target::Jump(name) => Some((name, rule)),
+        _ => None,
+    })
+}
+
+/// The gate that a comment on a jump to a policy's chain names.
+fn kind_of_comment(comment: &str) -> Option<GateKind> {
+    match comment.split(' ').next()? {
+        "acl" => Some(GateKind::Acl),
+        "egressfw" => Some(GateKind::EgressFirewall),
+        "netpol" => Some(GateKind::Kubernetes),
+        _ => None,
+    }
+}
