@@ -30,8 +30,8 @@ impl Cluster {
         let start = key(&pod.namespace, "");
         let in_namespace = self.deployments.range(start..).take_while(|((ns, _), _)| **ns == *pod.namespace);
         // An empty selector is invalid for a Deployment: one that has none selects nobody.
-        let selecting = in_namespace
-            .filter(|(_, selector)| !selector.is_everything() && selector.matches(&pod.labels));
+        let selecting =
+            in_namespace.filter(|(_, selector)| !selector.is_everything() && selector.matches(&pod.labels));
         selecting.map(|((_, name), _)| name.as_str()).collect()
     }
 

@@ -116,6 +116,7 @@ impl Program {
     pub fn apply(&mut self, event: Event) {
         let acl = matches!(event, Event::Acl(_)).then(|| Arc::clone(self.cluster.acl()));
         let Some(change) = self.cluster.take_in(event) else { return };
+        self.pending.begin(&self.graph);
         match change {
             Change::Holders(changes) => self.holders(&changes),
             Change::Policy { object, after } => {

@@ -33,6 +33,14 @@ impl Pending {
             && self.dead_sets.is_empty()
     }
 
+    /// Another event begins. Sets that the former ones gave up may be wanted again, with other members:
+    /// the rules that named them have to be gone by then.
+    pub(super) fn begin(&mut self, graph: &Rulesets) {
+        if !self.dead_sets.is_empty() {
+            self.close(graph);
+        }
+    }
+
     /// Puts a chain into the graph, or takes it out.
     pub(super) fn chain(
         &mut self,
@@ -76,11 +84,13 @@ impl Pending {
     /// Puts a new set into the graph: created and filled before the open batch names it.
     pub(super) fn create_set(&mut self, graph: &mut Rulesets, name: &SetName, set: Arc<Set>) {
         if let Some(dead) = self.dead_sets.remove(name) {
-            // The kernel has it still, with the members that it had.
-            let gained = set.members.difference(&dead.members).copied().collect();
-            let lost = dead.members.difference(&set.members).copied().collect();
-            let members = Members { set: name.clone(), family: set.family, role: set.role, gained, lost };
-            self.member_steps(&[&members]);
+            // The kernel has it still, with the members that it had. It went in an earlier event, so what
+            // is ready leaves no rule that names it.
+            let gained: Vec<_> = set.members.difference(&dead.members).copied().collect();
+            let lost: Vec<_> = dead.members.difference(&set.members).copied().collect();
+            let gains = (!gained.is_empty()).then(|| Step::AddMembers(name.clone(), set.family, gained));
+            let losses = (!lost.is_empty()).then(|| Step::RemoveMembers(name.clone(), set.family, lost));
+            self.ready.extend(gains.into_iter().chain(losses));
         } else {
             self.ready.push(Step::CreateSet(name.clone(), Arc::clone(&set)));
         }
