@@ -31,6 +31,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub(crate) struct RunArgs {
     /// The node this is [default: the host's name].
     #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = value::filled)]
@@ -210,8 +211,17 @@ impl From<RefuseWithArg> for RefuseWith {
 /// A form of the rule graph, as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
+    /// iptables-save text.
     Iptables,
+    /// ipset-save text.
     Ipset,
+    /// nftables' own syntax.
+    Nft,
+    /// A picture.
+    Dot,
+    /// Everything, for programs.
+    Json,
+    /// Who is governed by what, for people.
     Summary,
 }
 

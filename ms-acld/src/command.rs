@@ -1,5 +1,7 @@
 //! The commands that are no daemon.
 
+use std::io::{ErrorKind, Write};
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -8,7 +10,7 @@ use ms_acl_core::compile::compile as compile_cluster;
 use ms_acl_core::lower::acl::AclDocument;
 use ms_acl_core::model::Severity;
 use ms_acl_core::render;
-use ms_acl_core::ruleset::{Family, Ruleset, Rulesets};
+use ms_acl_core::ruleset::{Family, Rulesets};
 use ms_acl_netfilter::{Dataplane, Options};
 
 use crate::args::{CompileArgs, Format};
@@ -58,33 +60,47 @@ pub(crate) fn compile(args: &CompileArgs) -> anyhow::Result<ExitCode> {
     for warning in AclDocument::warnings(cluster.acl()) {
         eprintln!("warning: {}: {}", warning.path, warning.detail);
     }
-    print(&compile_cluster(&cluster, &settings).rulesets, args.family, args.format);
+    let rulesets = compile_cluster(&cluster, &settings).rulesets;
+    let name_of = |address| {
+        let pod = cluster.pod_at(address)?;
+        Some(format!("{}/{}", pod.namespace, pod.name))
+    };
+    print(&text(&rulesets, args.family, args.format, &name_of))?;
     Ok(if faulty { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn print(rulesets: &Rulesets, family: Option<Family>, format: Format) {
-    let families: Vec<Family> = family.map_or_else(|| Family::BOTH.to_vec(), |family| vec![family]);
-    match format {
-        Format::Iptables => {
-            for one in families {
-                if family.is_none() {
-                    println!("# {one}");
-                }
-                print!("{}", render::iptables_save(rulesets.family(one)));
-            }
-        }
-        Format::Ipset => {
-            for one in families {
-                print!("{}", render::ipset_save_family(rulesets.family(one)));
-            }
-        }
-        Format::Summary => {
-            let mut chosen = rulesets.clone();
-            for one in Family::BOTH.into_iter().filter(|one| !families.contains(one)) {
-                *chosen.family_mut(one) = Ruleset::new(one);
-            }
-            print!("{}", render::summary(&chosen));
-        }
+/// The graphs of one family or of both, in a form.
+fn text(
+    rulesets: &Rulesets,
+    family: Option<Family>,
+    format: Format,
+    name_of: &dyn Fn(IpAddr) -> Option<String>,
+) -> String {
+    let one = family.map(|family| rulesets.family(family));
+    match (format, one) {
+        (Format::Iptables, Some(graph)) => render::iptables_save(graph),
+        (Format::Iptables, None) => Family::BOTH
+            .map(|family| format!("# {family}\n{}", render::iptables_save(rulesets.family(family))))
+            .concat(),
+        (Format::Ipset, Some(graph)) => render::ipset_save_family(graph),
+        (Format::Ipset, None) => render::ipset_save(rulesets),
+        (Format::Nft, Some(graph)) => render::nft_family(graph),
+        (Format::Nft, None) => render::nft(rulesets),
+        (Format::Dot, Some(graph)) => render::dot_family(graph),
+        (Format::Dot, None) => render::dot(rulesets),
+        (Format::Json, Some(graph)) => render::json_family(graph),
+        (Format::Json, None) => render::json(rulesets),
+        (Format::Summary, Some(graph)) => render::summary_family(graph, name_of),
+        (Format::Summary, None) => render::summary_with_names(rulesets, name_of),
+    }
+}
+
+/// Prints a text. A reader that has seen enough is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    match std::io::stdout().write_all(format!("{text}{end}").as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("can't write"),
+        _ => Ok(()),
     }
 }
 

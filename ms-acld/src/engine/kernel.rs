@@ -66,6 +66,8 @@ pub(crate) struct Kernel {
     held_rules_at_start: bool,
     /// What is wrong with what others have, from the last look.
     findings: Vec<String>,
+    /// Whether rules of others stood before our jump at the last look.
+    found_contest: bool,
     /// What couldn't be removed.
     kept: Vec<String>,
     /// Findings and the like, as told.
@@ -126,6 +128,7 @@ impl Kernel {
             held: Held::Unknown,
             held_rules_at_start,
             findings: Vec::new(),
+            found_contest: false,
             kept: Vec::new(),
             faults: Vec::new(),
             hook_repairs: VecDeque::new(),
@@ -178,7 +181,7 @@ impl Kernel {
         if repaired {
             warn!("what is ours in the kernel was changed by somebody else: {}", describe(&transaction));
             self.drift_repairs += 1;
-            if has_hooks(&transaction) {
+            if self.found_contest {
                 self.hook_repairs.push_back(started);
             }
         }
@@ -268,6 +271,11 @@ impl Kernel {
         &self.faults
     }
 
+    /// Whether rules of others stood before our jump at the last look.
+    pub(super) fn found_contest(&self) -> bool {
+        self.found_contest
+    }
+
     /// Whether somebody else keeps taking our jump's place.
     pub(super) fn is_contested(&self) -> bool {
         let recent = self.hook_repairs.iter().filter(|repair| repair.elapsed() < CONTEST_TIME);
@@ -280,6 +288,7 @@ impl Kernel {
             .iter()
             .map(|foreign| format!("{} isn't ours and is left alone: {}", foreign.what, foreign.why))
             .collect();
+        self.found_contest = !observed.contested.is_empty();
         self.update_faults();
         observed.rulesets
     }
@@ -299,13 +308,6 @@ pub(crate) fn removal_lines(report: &RemoveReport) -> Vec<String> {
         format!("removed {} jumps, {} chains and {} sets", report.jumps, report.chains, report.sets);
     let kept = report.kept.iter().map(|kept| format!("kept {}: {}", kept.what, kept.why));
     std::iter::once(removed).chain(kept).collect()
-}
-
-fn has_hooks(transaction: &Transaction) -> bool {
-    transaction.steps.iter().any(|step| match step {
-        Step::Rules(steps) => steps.iter().any(|step| matches!(step, RuleStep::Hook(..))),
-        _ => false,
-    })
 }
 
 /// What a repair touches: `the jump in FORWARD, the chain MS-EGRESS, … (5 in all)`.

@@ -250,7 +250,7 @@ impl Engine {
     fn look(&mut self) {
         let Desired::Program(program) = &mut self.desired else { return };
         let outcome = self.kernel.repair(program);
-        self.pace.looked(Instant::now(), outcome.as_ref().is_ok_and(|applied| applied.repaired));
+        self.pace.looked(Instant::now(), self.kernel.found_contest());
         self.settle(outcome, Some("drift"));
     }
 
@@ -337,10 +337,12 @@ impl Engine {
             not_ready.push(why.to_owned());
         }
         let held = self.held();
+        let failed = if held.is_some() { self.generation } else { self.failed };
         let synced = self.applied == self.generation
             && self.source.listed
             && self.source.live
             && self.synced_once
+            && !self.pace.has_drift()
             && !self.kernel.is_contested();
         let live = status::Live {
             generation: self.generation,
@@ -351,7 +353,7 @@ impl Engine {
             last_error: self.last_error.clone().or(held),
             faults,
         };
-        self.outlet.publish(live, rulesets, &self.kernel, not_ready, self.failed);
+        self.outlet.publish(live, rulesets, &self.kernel, not_ready, failed);
     }
 }
 

@@ -10,9 +10,10 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 /// How often the sets' member counts are compared.
 const COUNT: Duration = Duration::from_secs(1);
-/// How long after a repair the next one has to wait: two who insist on their place don't fight all day.
-const AFTER_REPAIR: Duration = Duration::from_secs(1);
-/// How long after a look without findings the next one has to wait.
+/// How long after a jump was put first again the next look has to wait: two who insist on their place don't
+/// fight all day.
+const AFTER_CONTEST: Duration = Duration::from_secs(1);
+/// How long after any other look the next one has to wait.
 const AFTER_LOOK: Duration = Duration::from_millis(50);
 
 /// The engine's times.
@@ -74,6 +75,11 @@ impl Pace {
         self.drift = true;
     }
 
+    /// Whether somebody else's change hasn't been looked at yet.
+    pub(super) fn has_drift(&self) -> bool {
+        self.drift
+    }
+
     /// A change was made.
     pub(super) fn applied(&mut self, now: Instant, rules: bool) {
         self.backoff = FIRST_BACKOFF;
@@ -91,9 +97,9 @@ impl Pace {
     }
 
     /// The kernel was read back.
-    pub(super) fn looked(&mut self, now: Instant, repaired: bool) {
+    pub(super) fn looked(&mut self, now: Instant, contested: bool) {
         self.drift = false;
-        self.look_from = now + if repaired { AFTER_REPAIR } else { AFTER_LOOK };
+        self.look_from = now + if contested { AFTER_CONTEST } else { AFTER_LOOK };
         self.resync_at = now + self.resync;
     }
 

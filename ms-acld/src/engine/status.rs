@@ -17,7 +17,7 @@ pub(crate) struct Snapshot {
     pub(crate) status: Status,
     /// Why the first full sync isn't done yet, a sentence each; empty = it is.
     pub(crate) not_ready: Vec<String>,
-    /// The highest generation that was tried and refused.
+    /// The highest generation that was tried and refused, or that has to wait.
     pub(crate) failed: u64,
 }
 
