@@ -14,7 +14,8 @@
 //! - [`resolve`]: what each direction of each local pod is judged by.
 //! - [`compile`]: the rule graphs of a node, from scratch; [`program`]: the same, kept current.
 //! - [`ruleset`]: the rule graph itself; [`diff`]: from one to another in safe steps.
-//! - [`verdict`]: a packet walks the graph; [`render`]: the graph as text.
+//! - [`verdict`]: a packet walks the graph, `explain` says why, `matrix` who reaches whom; [`render`]: the
+//!   graph as text; [`lint`]: the traps in what was written.
 //!
 //! No I/O, no async, no clock, no logging. A bad object is a [`model::Diagnostic`], never a panic.
 //!
@@ -47,6 +48,7 @@
 pub mod cluster;
 pub mod compile;
 pub mod diff;
+pub mod lint;
 pub mod lower;
 pub mod model;
 pub mod object;

@@ -16,6 +16,7 @@ mod tests;
 
 pub use endpoint::{Endpoint, EndpointError, NoAddress};
 pub use explain::explain;
+pub(crate) use flow::node_addresses;
 pub use flow::{Answer, Decision, DirectionAnswer, Flow, Nodes, Verdict};
 pub use matrix::matrix;
 pub use packet::Packet;
