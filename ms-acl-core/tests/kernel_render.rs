@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests read better so")]
 
+mod law;
 #[path = "world/rich.rs"]
 mod rich;
 mod world;
@@ -11,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use ms_acl_core::render::{dot, ipset_save, ipset_save_family, iptables_save, nft};
 use ms_acl_core::ruleset::{Family, Ruleset, Rulesets};
+use ms_acl_lab::random::{Shape, world_from_seed};
 
 /// A network namespace that is removed at the end of a test, however it ends.
 struct Namespace(String);
@@ -29,6 +31,19 @@ impl Namespace {
         let mut ip = Command::new("ip");
         ip.args(["netns", "exec", &self.0]).args(command);
         feed(ip, input, command)
+    }
+
+    /// Sets stay busy for some milliseconds after the last rule that names them is gone.
+    fn destroy_sets(&self) {
+        let destroyed = (0..100).any(|_| {
+            let tool =
+                Command::new("ip").args(["netns", "exec", &self.0, "ipset", "destroy"]).output().unwrap();
+            tool.status.success() || {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                false
+            }
+        });
+        assert!(destroyed, "the sets of {} can't be destroyed", self.0);
     }
 }
 
@@ -121,6 +136,26 @@ fn rules_with_other_settings_come_back_too() {
     namespace.run(&["ipset", "restore"], &ipset_save(&graphs));
     for family in Family::BOTH {
         comes_back(&namespace, graphs.family(family));
+    }
+}
+
+#[test]
+fn rules_of_random_worlds_come_back_and_nft_takes_them() {
+    let namespace = Namespace::new("random");
+    for seed in 0..12 {
+        let world = world_from_seed(seed, &Shape::default());
+        let cluster = law::cluster(&world);
+        for compiled in law::compile_all(&world, &cluster).values() {
+            let graphs = &compiled.rulesets;
+            namespace.run(&["ipset", "restore"], &ipset_save(graphs));
+            for family in Family::BOTH {
+                comes_back(&namespace, graphs.family(family));
+                let (restore, _) = tools(family);
+                namespace.run(&[restore], "*filter\nCOMMIT\n");
+            }
+            namespace.destroy_sets();
+            namespace.run(&["nft", "-c", "-f", "-"], &nft(graphs));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Plain values: what pods and policies are, free of any kind's spelling.
 //!
-//! Every policy kind is lowered into a [`Policy`] of gates, tiers and rules ([`policy`]); compile,
+//! Every policy kind is lowered into a [`Policy`] of gates, tiers and rules; compile,
 //! explain and lint know only these.
 
 mod diagnostic;

@@ -21,12 +21,13 @@ const FEW: usize = 6;
 /// A text is broken into lines of about so many characters.
 const WIDE: usize = 56;
 
-/// Both families in one picture.
+/// Both families in one picture, for Graphviz' `dot`: a table for each chain, a frame for each gate and
+/// direction, sets as leaves.
 pub fn dot(graphs: &Rulesets) -> String {
     picture(&[&graphs.v4, &graphs.v6])
 }
 
-/// One family.
+/// One family of [`dot`].
 pub fn dot_family(graph: &Ruleset) -> String {
     picture(&[graph])
 }

@@ -1,31 +1,4 @@
 //! The rule graph as JSON.
-//!
-//! ```text
-//! {"ipv4": {                                    both families, or the one asked for
-//!   "hooks":  [{"hook": "FORWARD", "chain": NAME}],
-//!   "chains": [{"name": NAME, "title": TEXT, "filledBy": "us" | "operator", "rules": [RULE]}],
-//!   "sets":   [{"name": NAME, "title": TEXT, "kind": "addresses" | "networks" | "address-ports",
-//!               "role": "permit" | "refuse", "members": ["10.0.0.1" | "10.0.0.0/8" | "10.0.0.1,tcp:80"]}]
-//! }}
-//! RULE   = {"matches": [MATCH], "target": TARGET, "comment": TEXT | null, "provenance": PROVENANCE | null,
-//!           "text": as iptables-save prints it, behind the chain's name}
-//! MATCH  = {"match": "source" | "destination", "not": BOOL, "network": CIDR}
-//!        | {"match": "protocol", "protocol": "tcp" | "udp" | "sctp" | "icmp"}
-//!        | {"match": "ports", "ports": ["80", "8000-8100"]}        destination ports
-//!        | {"match": "icmpType", "type": NUMBER}
-//!        | {"match": "tcpFlags", "not": BOOL, "mask": NUMBER, "set": NUMBER}
-//!        | {"match": "state", "states": ["invalid" | "new" | "related" | "established"]}
-//!        | {"match": "mark" | "connmark", "value": NUMBER, "mask": NUMBER}
-//!        | {"match": "local", "end": "source" | "destination"}
-//!        | {"match": "set", "not": BOOL, "set": NAME, "key": "source" | "destination" | "destinationPort"}
-//! TARGET = {"target": "accept" | "drop" | "return"} | {"target": "jump" | "goto", "chain": NAME}
-//!        | {"target": "reject", "with": "tcp-reset" | "port-unreachable" | "admin-prohibited"}
-//!        | {"target": "mark" | "connmark", "value": NUMBER, "mask": NUMBER}      (mark & !mask) ^ value
-//!        | {"target": "log", "group": NUMBER, "prefix": TEXT} | {"target": "unreadable"}
-//! PROVENANCE = {"object": {"kind", "namespace", "name"} | null, "direction": "egress" | "ingress",
-//!               "gate": "acl" | "egress-firewall" | "kubernetes", "rule": NUMBER | null, "label": TEXT | null}
-//! ```
-//! Chains and sets are in the order of their names. Fields may be added; none changes its meaning.
 
 use std::collections::BTreeMap;
 
@@ -38,12 +11,39 @@ use crate::ruleset::{
     SetKey, SetKind, SetRole, States, Target,
 };
 
-/// Both families, over several lines.
+/// Both families as JSON, over several lines.
+///
+/// ```text
+/// {"ipv4": {                                    both families, or the one asked for
+///   "hooks":  [{"hook": "FORWARD", "chain": NAME}],
+///   "chains": [{"name": NAME, "title": TEXT, "filledBy": "us" | "operator", "rules": [RULE]}],
+///   "sets":   [{"name": NAME, "title": TEXT, "kind": "addresses" | "networks" | "address-ports",
+///               "role": "permit" | "refuse", "members": ["10.0.0.1" | "10.0.0.0/8" | "10.0.0.1,tcp:80"]}]
+/// }}
+/// RULE   = {"matches": [MATCH], "target": TARGET, "comment": TEXT | null, "provenance": PROVENANCE | null,
+///           "text": as iptables-save prints it, behind the chain's name}
+/// MATCH  = {"match": "source" | "destination", "not": BOOL, "network": CIDR}
+///        | {"match": "protocol", "protocol": "tcp" | "udp" | "sctp" | "icmp"}
+///        | {"match": "ports", "ports": ["80", "8000-8100"]}        destination ports
+///        | {"match": "icmpType", "type": NUMBER}
+///        | {"match": "tcpFlags", "not": BOOL, "mask": NUMBER, "set": NUMBER}
+///        | {"match": "state", "states": ["invalid" | "new" | "related" | "established"]}
+///        | {"match": "mark" | "connmark", "value": NUMBER, "mask": NUMBER}
+///        | {"match": "local", "end": "source" | "destination"}
+///        | {"match": "set", "not": BOOL, "set": NAME, "key": "source" | "destination" | "destinationPort"}
+/// TARGET = {"target": "accept" | "drop" | "return"} | {"target": "jump" | "goto", "chain": NAME}
+///        | {"target": "reject", "with": "tcp-reset" | "port-unreachable" | "admin-prohibited"}
+///        | {"target": "mark" | "connmark", "value": NUMBER, "mask": NUMBER}      (mark & !mask) ^ value
+///        | {"target": "log", "group": NUMBER, "prefix": TEXT} | {"target": "unreadable"}
+/// PROVENANCE = {"object": {"kind", "namespace", "name"} | null, "direction": "egress" | "ingress",
+///               "gate": "acl" | "egress-firewall" | "kubernetes", "rule": NUMBER | null, "label": TEXT | null}
+/// ```
+/// Chains and sets are in the order of their names. Fields may be added; none changes its meaning.
 pub fn json(graphs: &Rulesets) -> String {
     text(&[&graphs.v4, &graphs.v6])
 }
 
-/// One family, over several lines.
+/// One family as JSON, in the shape of [`json()`].
 pub fn json_family(graph: &Ruleset) -> String {
     text(&[graph])
 }

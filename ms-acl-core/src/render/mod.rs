@@ -4,10 +4,10 @@
 //! |---|---|---|
 //! | `iptables-restore` | [`iptables_save`] | iptables-save text, one family |
 //! | `ipset restore` | [`ipset_save`] | ipset-save text |
-//! | `nft -f` | [`nft`] | nftables' own syntax, tables of its own |
-//! | programs | [`json`] | JSON with everything spelled out |
-//! | `dot` | [`dot`] | a picture |
-//! | people | [`summary`] | who is governed by what |
+//! | `nft -f` | [`nft()`] | nftables' own syntax, tables of its own |
+//! | programs | [`json()`] | JSON with everything spelled out |
+//! | `dot` | [`dot()`] | a picture |
+//! | people | [`summary()`] | who is governed by what |
 
 mod dot;
 mod ipset;

@@ -16,12 +16,14 @@ use crate::ruleset::{
 /// The longest comment that nft takes, in bytes.
 const COMMENT: usize = 127;
 
-/// Both families.
+/// Both families in nftables' own syntax, fit for `nft -f`: native sets, matches and verdicts, no xt
+/// expression, in the tables `ip ms-acl` and `ip6 ms-acl`, which loading it replaces. ACCEPT ends their
+/// base chains only: rules of the filter tables still see what an ACL accepts.
 pub fn nft(graphs: &Rulesets) -> String {
     nft_family(&graphs.v4) + "\n" + &nft_family(&graphs.v6)
 }
 
-/// One family.
+/// One family of [`nft`].
 pub fn nft_family(graph: &Ruleset) -> String {
     let family = keyword(graph.family);
     let mut text = format!(

@@ -1,8 +1,8 @@
 //! A packet walks the rule graph, as it would walk the kernel's.
 //!
 //! [`walk`] takes one packet through one family's graph from one base chain. [`Nodes`] judges a
-//! flow between two addresses of a cluster on every node that sees it. [`explain`] says for a flow
-//! which object, rule and kernel rule decided and what nearly did; [`matrix`] says for many pods who
+//! flow between two addresses of a cluster on every node that sees it. [`explain()`] says for a flow
+//! which object, rule and kernel rule decided and what nearly did; [`matrix()`] says for many pods who
 //! reaches whom.
 
 mod endpoint;
