@@ -366,7 +366,50 @@ fn pods_on_the_host_network_and_strangers_are_told_apart() {
 }
 
 #[test]
-fn rules_that_were_read_back_can_be_asked_too() {
+fn rules_without_provenance_still_answer() {
+    let mut world = teams();
+    world.policy("a/p", json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}));
+    let mut compiled = Nodes::new(&world.cluster, &world.settings).node("n1").clone();
+    for chain in compiled.rulesets.v4.chains.values_mut() {
+        let mut bare = (**chain).clone();
+        bare.rules.iter_mut().for_each(|rule| rule.provenance = None);
+        *chain = bare.into();
+    }
+    let mut nodes = Nodes::new(&world.cluster, &world.settings);
+    nodes.insert("n1", compiled);
+    let mut ask = |port: &str| {
+        let question = Question {
+            from: OUTSIDE.parse().unwrap(),
+            to: "a/web".parse().unwrap(),
+            port: port.parse().unwrap(),
+        };
+        explain(&mut nodes, &question, &|_| Vec::new()).unwrap().trail.ingress.unwrap()
+    };
+    let (allowed, refused) = (ask("80"), ask("81"));
+    assert_eq!((allowed.verdict, allowed.reason), (Verdict::Allow, Reason::Rule));
+    assert!(allowed.detail.starts_with("a rule of chain MS-P-"), "{}", allowed.detail);
+    assert_eq!((refused.verdict, refused.reason), (Verdict::Reject, Reason::NoRule));
+}
+
+#[test]
+fn the_reasons_that_are_no_rule_as_text() {
+    let mut world = teams();
+    world.policy("a/p", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}));
+    world.settings.pod_ip_range = vec!["10.0.0.0/8".parse().unwrap()];
+    let ask = |from: &str, to: &str| world.explain(from, to, "80").to_string();
+    let texts = [
+        ask("a/web", "a/web"),
+        ask("node:n1", "a/web"),
+        ask("a/web", "fe80::1"),
+        ask(OUTSIDE, "a/db"),
+        ask("b/web", "b/db"),
+        ask(OUTSIDE, "203.0.113.9"),
+    ];
+    insta::assert_snapshot!("reasons", texts.join("\n"));
+}
+
+#[test]
+fn rules_of_another_moment_can_be_asked_too() {
     let mut world = teams();
     world.policy("a/p", json!({"podSelector": {}}));
     let compiled = Nodes::new(&world.cluster, &world.settings).node("n1").clone();

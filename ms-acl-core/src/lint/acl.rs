@@ -98,6 +98,12 @@ fn unreachable(findings: &mut Vec<Finding>, path: &str, policy: &Policy, section
             findings.push(unreachable_rule(path, policy, rule, &earlier));
         }
     }
+    if !spaces.values().all(Space::is_exact) {
+        let detail = "is so long that unreachable rules can't be found in it".to_owned();
+        let place = (&policy.object, format!("{path}/rules"));
+        let remedy = "say it in fewer rules: srcCIDRs, dstCIDRs and ports are lists";
+        findings.push(finding(Check::UnreachableRule, Severity::Note, place, (detail, remedy)));
+    }
     spaces
 }
 
@@ -143,7 +149,7 @@ fn left_open(
                     .any(|net| net.prefix_len() == 0 && Family::of(net.addr()) == closed)
         };
         let Some(rule) = section.rules.iter().rfind(refuses_all) else { continue };
-        if spaces.iter().any(|((family, _), space)| *family == open && space.has_free()) {
+        if spaces.iter().any(|((family, _), space)| *family == open && space.is_exact() && space.has_free()) {
             let everything = if closed == Family::V4 { "0.0.0.0/0" } else { "::/0" };
             let action = if section.otherwise == Action::Accept { "ALLOW" } else { "RETURN" };
             let side = if direction == Direction::Ingress { "srcCIDR" } else { "dstCIDR" };

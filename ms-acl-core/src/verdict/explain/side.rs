@@ -101,9 +101,12 @@ fn reason_without_gate(walk: &Walk<'_>, flow: Flow, own_node: bool, governed: bo
     }
 }
 
-/// The last rule that a packet met, those that only tidy up not counted.
+/// The last rule that ended something for a packet.
 fn last_rule<'w, 'g>(walk: &'w Walk<'g>) -> Option<&'w Hit<'g>> {
-    walk.hits.iter().rev().find(|hit| !matches!(hit.rule.target, Target::SetMark { .. }))
+    let ends = |hit: &&Hit<'_>| {
+        matches!(hit.rule.target, Target::Return | Target::Accept | Target::Drop | Target::Reject(_))
+    };
+    walk.hits.iter().rev().find(ends)
 }
 
 fn is_link_local(test: &Match) -> bool {
@@ -137,11 +140,11 @@ fn gate(
     subject: &Subject<'_>,
 ) -> GateDecision {
     let walk = walk_chain(graph, chain, packet);
-    let decided = walk
-        .hits
-        .iter()
-        .rev()
-        .find(|hit| hit.rule.provenance.is_some() && !matches!(hit.rule.target, Target::Nflog { .. }));
+    let ends = |hit: &&Hit<'_>| !matches!(hit.rule.target, Target::Nflog { .. });
+    let known = walk.hits.iter().rev().find(|hit| hit.rule.provenance.is_some() && ends(hit));
+    // Rules that were read back from a kernel don't know where they come from.
+    let unknown = || walk.hits.iter().rev().find(|hit| Role::of(hit.chain) == Role::Policy && ends(hit));
+    let decided = known.or_else(unknown);
     let provenance = decided.and_then(|hit| hit.rule.provenance.as_deref());
     let kind = provenance
         .map(|provenance| provenance.gate)
@@ -153,6 +156,7 @@ fn gate(
     let reason = match (provenance, outside) {
         (Some(provenance), _) if provenance.rule.is_some() => Reason::Rule,
         (None, Some(_)) => Reason::OutsidePodIpRange,
+        (None, None) if decided.is_some() => Reason::Rule,
         _ => Reason::NoRule,
     };
     let object = match provenance.and_then(|provenance| provenance.object.as_ref()) {

@@ -143,7 +143,8 @@ pub(super) fn notes(
             && super::node_at(cluster, *address).is_none()
         {
             notes.push(format!(
-                "{address} is the address of no pod and no node: it is taken for one outside of the cluster"
+                "{address} is the address of no pod and no node: it is taken for one outside of the cluster (for a \
+                 Service ask for a pod behind it: policy sees addresses and ports after translation)"
             ));
         }
     }

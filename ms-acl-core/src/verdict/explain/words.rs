@@ -92,12 +92,16 @@ pub(super) fn gate(decision: &GateDecision, tier: Option<&Tier>, subject: &Subje
         Verdict::Reject => "rejects it",
     };
     match decision.reason {
-        Reason::Rule => {
-            let place = place(decision.gate, subject.direction, decision.rule.unwrap_or_default());
-            let label = label(decision.label.as_deref());
-            let says = says(decision, tier, subject.direction).map(|says| format!(": {says}"));
-            format!("{object} {place}{label} {does}{}", says.unwrap_or_default())
-        }
+        Reason::Rule => match (decision.rule, &decision.kernel.chain) {
+            (Some(rule), _) => {
+                let place = place(decision.gate, subject.direction, rule);
+                let label = label(decision.label.as_deref());
+                let says = says(decision, tier, subject.direction).map(|says| format!(": {says}"));
+                format!("{object} {place}{label} {does}{}", says.unwrap_or_default())
+            }
+            (None, Some(chain)) => format!("a rule of chain {chain} {does}"),
+            (None, None) => format!("a rule {does}"),
+        },
         Reason::OutsidePodIpRange => format!(
             "{} lies outside of the pod IP range, which is all that Kubernetes policy judges",
             who(subject.cluster, subject.other())
