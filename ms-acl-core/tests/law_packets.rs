@@ -4,8 +4,9 @@
 mod law;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 
-use law::{cluster, compile_all, config, first_packet, trail, walk_packet};
+use law::{cluster, compile_all, config, first_packet, is_link_local, trail, walk_packet};
 use ms_acl_core::compile::Compiled;
 use ms_acl_core::model::{Marks, Protocol};
 use ms_acl_core::ruleset::{Hook, States};
@@ -27,11 +28,6 @@ fn everywhere(case: &Case, check: Check) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
-}
-
-fn is_link_local(packet: &Packet) -> bool {
-    let block: ipnet::IpNet = "fe80::/10".parse().unwrap();
-    block.contains(&packet.source) || block.contains(&packet.destination)
 }
 
 /// A packet the other way, of the same connection.
@@ -107,7 +103,7 @@ fn invalid_packets_of_governed_pods_are_dropped(
 ) -> Result<(), TestCaseError> {
     let (hook, mut packet) = first_packet(world, node, flow);
     packet.state = States::INVALID;
-    if hook != Hook::Forward || is_link_local(&packet) || flow.from == flow.to {
+    if hook != Hook::Forward || is_link_local(flow.from, flow.to) || flow.from == flow.to {
         return Ok(());
     }
     let governed = node_of(world, flow.from) == Some(node) && governs_egress(world, flow.from)
@@ -129,7 +125,7 @@ fn neighbours_find_each_other(
     }
     let (hook, packet) = first_packet(world, node, flow);
     for icmp_type in [130, 131, 132, 133, 134, 135, 136, 143] {
-        for source in [flow.from, "fe80::5".parse().unwrap()] {
+        for source in [flow.from, IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5))] {
             for state in [States::from_bits(0), States::INVALID, States::NEW] {
                 let protocol = Some(Protocol::Icmp);
                 let packet = Packet { icmp_type, source, state, protocol, ..packet.clone() };

@@ -5,7 +5,7 @@ mod law;
 
 use std::collections::BTreeSet;
 
-use law::{cluster, config};
+use law::{cluster, config, tree};
 use ms_acl_core::lower::acl::AclDocument;
 use ms_acl_core::model::Severity;
 use ms_acl_core::ruleset::ObjectRef;
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 /// The places of a document's faults; none = it is taken.
 fn faults(document: &Value) -> BTreeSet<String> {
-    match AclDocument::parse(serde_json::from_value(document.clone()).unwrap()) {
+    match AclDocument::parse(tree(document)) {
         Ok(_) => BTreeSet::new(),
         Err(faults) => faults.into_iter().map(|fault| fault.path).collect(),
     }

@@ -4,8 +4,7 @@ mod law;
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-use law::{cluster, compile_all, config, first_packet, trail, walk_packet};
+use law::{cluster, compile_all, config, first_packet, is_link_local, trail, walk_packet};
 use ms_acl_core::compile::Compiled;
 use ms_acl_core::ruleset::RejectWith;
 use ms_acl_core::verdict::Outcome;
@@ -64,18 +63,13 @@ fn check(world: &World, compiled: &BTreeMap<String, Compiled>, flow: &Flow) -> R
         let walk = walk_packet(rules, hook, &packet);
         let done = deed(walk.outcome, flow)?;
         // A node that has neither end forwards, but for link-local traffic.
-        if directions.is_empty() && done == Deed::Drop && is_link_local(flow) {
+        if directions.is_empty() && done == Deed::Drop && is_link_local(flow.from, flow.to) {
             continue;
         }
         let wanted = expected(&directions);
         prop_assert_eq!(done, wanted, "{} on {} {:?}: {:?}\n{}", flow, node, hook, answer, trail(&walk));
     }
     Ok(answer)
-}
-
-fn is_link_local(flow: &Flow) -> bool {
-    let block: IpNet = "fe80::/10".parse().unwrap();
-    block.contains(&flow.from) || block.contains(&flow.to)
 }
 
 fn holds(case: &Case) -> Result<(), TestCaseError> {

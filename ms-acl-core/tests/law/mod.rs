@@ -2,10 +2,12 @@
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ms_acl_core::cluster::Cluster;
 use ms_acl_core::compile::{Compiled, compile};
+use ms_acl_core::lower::Tree;
 use ms_acl_core::lower::acl::AclDocument;
 use ms_acl_core::model::{self, Settings};
 use ms_acl_core::object::Object;
@@ -13,6 +15,7 @@ use ms_acl_core::ruleset::{Family, Hook};
 use ms_acl_core::verdict::{Hit, Packet, Walk, walk};
 use ms_acl_lab::oracle::{Flow, NodeTraffic, Protocol, RefuseWith, World, is_address_of_node};
 use proptest::test_runner::{Config, FileFailurePersistence};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// So many cases, unless PROPTEST_CASES says otherwise. A failure is kept beside the test.
@@ -49,11 +52,28 @@ pub(crate) fn cluster(world: &World) -> Cluster {
 
 /// Pushes a document; one with a fault changes nothing.
 pub(crate) fn set_acl(cluster: &mut Cluster, acl: &Value) {
-    if acl.is_null() {
-        cluster.set_acl(Arc::default());
-    } else if let Ok(document) = AclDocument::parse(serde_json::from_value(acl.clone()).unwrap()) {
-        cluster.set_acl(Arc::new(document));
+    if let Some(document) = parse_acl(acl) {
+        cluster.set_acl(document);
     }
+}
+
+/// A document as the core reads it; null is the empty one, `None` one with a fault.
+pub(crate) fn parse_acl(acl: &Value) -> Option<Arc<AclDocument>> {
+    if acl.is_null() {
+        return Some(Arc::default());
+    }
+    AclDocument::parse(tree(acl)).ok().map(Arc::new)
+}
+
+/// A document as the tree that the core validates.
+pub(crate) fn tree(document: &Value) -> Tree {
+    Tree::deserialize(document).expect("all JSON is a tree")
+}
+
+/// Whether one of two addresses is a link-local one of IPv6.
+pub(crate) fn is_link_local(from: IpAddr, to: IpAddr) -> bool {
+    let local = |address| matches!(address, IpAddr::V6(address) if address.segments()[0] & 0xffc0 == 0xfe80);
+    local(from) || local(to)
 }
 
 /// The settings of one node of a world.

@@ -44,6 +44,12 @@ pub fn node_of(world: &World, address: IpAddr) -> Option<&str> {
     Some(pod.spec.node_name.as_str()).filter(|name| !name.is_empty())
 }
 
+/// The namespace and name of the pod that an address belongs to.
+pub fn pod_name_at(world: &World, address: IpAddr) -> Option<(&str, &str)> {
+    let meta = &pod_at(world, address)?.metadata;
+    Some((&meta.namespace, &meta.name))
+}
+
 /// Whether any policy has a word about what the pod of an address sends.
 pub fn governs_egress(world: &World, address: IpAddr) -> bool {
     pod_at(world, address).is_some_and(|pod| governs(world, pod, Direction::Egress))

@@ -22,7 +22,7 @@ mod validity;
 mod world;
 
 pub use answer::{Answer, DirectionAnswer, Gate, Verdict};
-pub use judge::{governs_egress, governs_ingress, judge, node_of};
+pub use judge::{governs_egress, governs_ingress, judge, node_of, pod_name_at};
 pub use member::is_address_of_node;
 pub use validity::is_valid_policy;
 pub use world::{Flow, NodeTraffic, Protocol, RefuseWith, Settings, World};

@@ -1,6 +1,6 @@
 //! Flows at the edges of what a world's policies say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -18,6 +18,8 @@ struct Edges {
     addresses: Vec<IpAddr>,
     /// Ports on both sides of every edge of every range.
     ports: Vec<u16>,
+    /// The ports that the pods at an address name.
+    doors: BTreeMap<IpAddr, Vec<(Protocol, u16)>>,
 }
 
 /// All flows at the edges that have a pod at one of their ends, without repetition. These are many:
@@ -58,6 +60,10 @@ impl Edges {
             among.iter().copied().filter(|ip| ip.is_ipv4() == pod.is_ipv4()).collect();
         let other = dice.pick(&of_family);
         let (from, to) = if dice.chance(50) { (pod, other) } else { (other, pod) };
+        if let Some(doors) = self.doors.get(&to).filter(|_| dice.chance(40)) {
+            let (protocol, port) = dice.pick(doors);
+            return Flow { from, to, protocol, port };
+        }
         let protocol = dice.pick(&[
             Protocol::Tcp,
             Protocol::Tcp,
@@ -93,7 +99,27 @@ fn edges(world: &World) -> Edges {
         pods: pods.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
         ports: ports.into_iter().collect(),
+        doors: doors(world),
     }
+}
+
+fn doors(world: &World) -> BTreeMap<IpAddr, Vec<(Protocol, u16)>> {
+    let mut doors: BTreeMap<IpAddr, Vec<(Protocol, u16)>> = BTreeMap::new();
+    for pod in &world.pods {
+        for container in pod.spec.containers.iter().chain(&pod.spec.init_containers) {
+            for port in &container.ports {
+                let protocol = match port.protocol.as_str() {
+                    "UDP" => Protocol::Udp,
+                    "SCTP" => Protocol::Sctp,
+                    _ => Protocol::Tcp,
+                };
+                for address in pod::addresses_of(pod) {
+                    doors.entry(address).or_default().push((protocol, port.container_port));
+                }
+            }
+        }
+    }
+    doors
 }
 
 /// The first and the last address of a block and their neighbours outside, as far as there are any.

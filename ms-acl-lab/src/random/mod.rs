@@ -10,6 +10,7 @@ mod broken;
 mod cluster;
 mod dice;
 mod flow;
+mod history;
 mod pod;
 mod policy;
 mod selector;
@@ -22,6 +23,7 @@ mod workload;
 pub use acl::{broken_document, document};
 pub use dice::Dice;
 pub use flow::{edge_flows, some_flows};
+pub use history::{Edit, History, history};
 pub use shape::{GivenNode, GivenPod, Shape};
 pub use strategy::{Case, Drawn, cases, drawn, worlds};
 

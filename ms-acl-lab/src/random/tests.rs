@@ -148,3 +148,39 @@ fn a_case_shrinks_to_what_matters() {
         assert_eq!((least.flows.len(), least.world.pods.len()), (1, 1), "{least:?}");
     }
 }
+
+#[test]
+fn what_happens_leaves_names_different_and_repeats_itself() {
+    for seed in 0..300 {
+        let draw = || history(&mut Dice::from_seed(seed), &Shape::default(), 10);
+        let History { mut world, edits } = draw();
+        assert_eq!(History { world: world.clone(), edits: edits.clone() }, draw());
+        for edit in edits {
+            edit.happen(&mut world);
+        }
+        let objects = world.objects();
+        let names: BTreeSet<_> = objects.iter().map(ms_acl_core::object::Object::reference).collect();
+        assert_eq!(names.len(), objects.len(), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_is_not_valid_leaves_the_last_valid_policy_and_document_in_force() {
+    let policy = |types: &[&str]| {
+        let spec =
+            serde_json::json!({"metadata": {"namespace": "a", "name": "p"}, "spec": {"policyTypes": types}});
+        Edit::NetworkPolicy(serde_json::from_value(spec).unwrap())
+    };
+    let mut world = World::default();
+    policy(&["nonsense"]).happen(&mut world);
+    assert_eq!(world.network_policies[0].spec.policy_types, ["nonsense"], "it never was valid");
+    policy(&["Egress"]).happen(&mut world);
+    policy(&["nonsense"]).happen(&mut world);
+    assert_eq!(world.network_policies[0].spec.policy_types, ["Egress"]);
+    Edit::Acl(serde_json::json!({"defaultAction": "DENY"})).happen(&mut world);
+    Edit::Acl(serde_json::json!({"defaultAction": "MAYBE"})).happen(&mut world);
+    assert_eq!(world.acl["defaultAction"], "DENY");
+    let delete = Edit::Delete { kind: "NetworkPolicy".into(), namespace: "a".into(), name: "p".into() };
+    delete.happen(&mut world);
+    assert!(world.network_policies.is_empty());
+}
