@@ -208,3 +208,42 @@ fn the_jump_can_stand_last() {
     let _node = NodeDaemon::start(&cluster, "node1", &manifests, &[]);
     assert!(last(&cluster).ends_with("-j KUBE-FORWARD"), "a restart with another position moves it");
 }
+
+#[test]
+fn a_set_of_a_stranger_stops_one_policy_and_no_other() {
+    let cluster = build();
+    let manifests = Manifests::of(&cluster);
+    let policy = |name: &str, app: &str, from: &str| {
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"namespace": "default", "name": name},
+            "spec": {"podSelector": {"matchLabels": {"app": app}},
+                "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": from}}}]}]}})
+    };
+    // The set's name is found out first, then a stranger has it, of another type.
+    manifests.write("web.json", &policy("web", "web", "client"));
+    let node = NodeDaemon::start(&cluster, "node1", &manifests, &["--on-exit", "remove"]);
+    let sets = cluster.output_in("node1", "ipset", &["list", "-n"]).unwrap();
+    let set = sets.lines().find(|set| set.starts_with("MS-pa4-")).unwrap().to_owned();
+    assert_eq!(node.daemon.terminate().0, Some(0));
+    cluster.ipset_restore("node1", &format!("create {set} hash:net\n")).unwrap();
+
+    manifests.write("client.json", &policy("client", "client", "nobody"));
+    let node = NodeDaemon::started(&cluster, "node1", &manifests, &[]);
+    let status = node.wait("a refusal", |status| status["lastError"].is_string());
+    assert_eq!(status["synced"], false);
+    let faults = status["faults"].to_string();
+    assert!(faults.contains("NetworkPolicy default/web"), "{status}");
+    let reached = |from: &str, to: &str| {
+        let probe = |family| {
+            let from = cluster.endpoint(from, family).unwrap();
+            ms_acl_lab::net::Probe::new(from, cluster.address(to, family).unwrap(), Protocol::Tcp, PORT)
+        };
+        cluster.probe(&Family::BOTH.map(probe)).unwrap()
+    };
+    // The other policy is in force; the refused one's pod is closed where it had no rules before.
+    assert_eq!(reached("default/web-0", "default/client-0"), [Rejected, Rejected]);
+    assert_eq!(reached("default/client-0", "default/web-0"), [Dropped, Allowed]);
+    cluster.output_in("node1", "ipset", &["destroy", &set]).unwrap();
+    node.wait("no refusal", |status| status["synced"] == true && status["lastError"].is_null());
+    assert_eq!(reached("default/client-0", "default/web-0"), [Allowed, Allowed]);
+}

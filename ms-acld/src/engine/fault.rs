@@ -50,30 +50,26 @@ impl Faults {
         diagnostics: Vec<Diagnostic>,
         origins: &BTreeMap<ObjectRef, Arc<str>>,
         source: &[SourceFault],
-        kernel: &[String],
+        kernel: &[SourceFault],
     ) -> Arc<[SeenFault]> {
         let objects = diagnostics
             .into_iter()
             .filter(|diagnostic| diagnostic.severity > Severity::Note)
             .map(|diagnostic| of_object(diagnostic, origins));
-        let source = source.iter().map(|fault| Fault {
+        let known = |fault: &SourceFault, severity| Fault {
             object: fault.object.clone(),
             source: fault.origin.clone(),
             path: String::new(),
             detail: fault.detail.clone(),
-            severity: "error",
-        });
-        let kernel = kernel.iter().map(|detail| Fault {
-            object: None,
-            source: "kernel".to_owned(),
-            path: String::new(),
-            detail: detail.clone(),
-            severity: "warning",
-        });
+            severity,
+        };
+        let source = source.iter().map(|fault| known(fault, "error"));
+        let kernel =
+            kernel.iter().map(|fault| known(fault, if fault.object.is_some() { "error" } else { "warning" }));
         let mut before = std::mem::take(&mut self.since);
         for fault in objects.chain(source).chain(kernel) {
             let since = before.remove(&fault);
-            if since.is_none() && fault.source != "kernel" && fault.object.is_some() {
+            if since.is_none() && fault.object.is_some() {
                 report(&fault);
             }
             let since = since.unwrap_or_else(|| time(SystemTime::now()));

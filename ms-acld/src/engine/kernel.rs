@@ -13,6 +13,9 @@ use ms_acl_netfilter::{
     RemoveError, RemoveReport,
 };
 
+use super::quarantine::{Parts, without};
+use crate::source::SourceFault;
+
 /// A jump that had to be put back this often within [`CONTEST_TIME`] is contested.
 const CONTEST_REPAIRS: usize = 3;
 const CONTEST_TIME: Duration = Duration::from_secs(10);
@@ -70,8 +73,10 @@ pub(crate) struct Kernel {
     found_contest: bool,
     /// What couldn't be removed.
     kept: Vec<String>,
+    /// Objects that the kernel refuses, and why.
+    refused: Vec<SourceFault>,
     /// Findings and the like, as told.
-    faults: Vec<String>,
+    faults: Vec<SourceFault>,
     hook_repairs: VecDeque<Instant>,
     pub(super) drift_repairs: u64,
     pub(super) last_applied: Option<(SystemTime, u64)>,
@@ -130,6 +135,7 @@ impl Kernel {
             findings: Vec::new(),
             found_contest: false,
             kept: Vec::new(),
+            refused: Vec::new(),
             faults: Vec::new(),
             hook_repairs: VecDeque::new(),
             drift_repairs: 0,
@@ -159,14 +165,47 @@ impl Kernel {
         if !matches!(self.held, Held::InStep) {
             transaction = self.difference(program)?;
         }
-        match self.commit(&transaction, started) {
+        let error = match self.commit(&transaction, started) {
             // Somebody else was faster: what is there now is read, and that is the end of it.
             Err(error) if matches!(*error.fault, CommitFault::Stale { .. }) => {
                 let transaction = self.difference(program)?;
-                Ok(self.commit(&transaction, started)?)
+                match self.commit(&transaction, started) {
+                    Err(error) => error,
+                    Ok(applied) => return Ok(applied),
+                }
             }
-            outcome => Ok(outcome?),
+            Err(error) => error,
+            Ok(applied) => return Ok(applied),
+        };
+        self.apply_rest(program, &error, started);
+        Err(error.into())
+    }
+
+    /// Programs what doesn't need what the kernel refuses.
+    fn apply_rest(&mut self, program: &Program, error: &CommitError, started: Instant) {
+        let mut parts = Parts::default();
+        let mut more = parts.add(&error.fault);
+        let why = error.to_string();
+        while more {
+            let Ok(observed) = self.plane.observe() else { return };
+            let held = self.note(observed);
+            let desired = self.restrict(program.rulesets());
+            let rest = diff(&held, &without(&desired, &held, &parts));
+            let outcome = self.commit(&rest, started);
+            // What the program says next is no difference to this.
+            self.held = Held::Unknown;
+            more = outcome.is_err_and(|error| parts.add(&error.fault));
         }
+        let objects = parts.objects(program.rulesets());
+        self.refused = objects
+            .into_iter()
+            .map(|object| SourceFault {
+                object: Some(object.to_string()),
+                origin: "kernel".to_owned(),
+                detail: format!("its rules stay as they were, the kernel refuses the new ones: {why}"),
+            })
+            .collect();
+        self.update_faults();
     }
 
     /// Reads the kernel back and undoes what others did to it.
@@ -211,6 +250,7 @@ impl Kernel {
             }
         };
         self.held = Held::InStep;
+        self.refused.clear();
         self.kept
             .extend(report.kept.iter().map(|kept| format!("{} can't be removed: {}", kept.what, kept.why)));
         self.update_faults();
@@ -266,8 +306,8 @@ impl Kernel {
         Ok(removal_lines(&self.plane.remove_all()?))
     }
 
-    /// What is wrong with what is in the kernel, a sentence each.
-    pub(super) fn faults(&self) -> &[String] {
+    /// What is wrong with what is in the kernel.
+    pub(super) fn faults(&self) -> &[SourceFault] {
         &self.faults
     }
 
@@ -295,10 +335,15 @@ impl Kernel {
 
     fn update_faults(&mut self) {
         self.hook_repairs.retain(|repair| repair.elapsed() < CONTEST_TIME);
-        self.faults = self.findings.iter().chain(&self.kept).cloned().collect();
-        if self.is_contested() {
-            self.faults.push("somebody else keeps taking the place of our jump in a base chain".to_owned());
-        }
+        let contest = "somebody else keeps taking the place of our jump in a base chain".to_owned();
+        let contest = self.is_contested().then_some(&contest);
+        let plain = self.findings.iter().chain(&self.kept).chain(contest);
+        let plain = plain.map(|detail| SourceFault {
+            object: None,
+            origin: "kernel".to_owned(),
+            detail: detail.clone(),
+        });
+        self.faults = plain.chain(self.refused.iter().cloned()).collect();
     }
 }
 

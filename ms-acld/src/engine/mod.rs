@@ -16,6 +16,7 @@ mod input;
 mod kernel;
 mod pace;
 mod preview;
+mod quarantine;
 mod status;
 
 use std::collections::BTreeMap;
@@ -155,6 +156,7 @@ impl Engine {
             Input::Objects(batch) => self.objects(batch),
             Input::Policy { document, cause, reply } => {
                 self.generation += 1;
+                self.pace.fresh();
                 self.causes.add(cause);
                 self.event(Event::Acl(document));
                 let warnings = fault::acl_warnings(self.cluster());
@@ -177,6 +179,7 @@ impl Engine {
             Desired::Listing(_) => self.causes.add("start".to_owned()),
             Desired::Program(_) if batch.inputs > 0 => {
                 self.generation += batch.inputs;
+                self.pace.fresh();
                 self.causes.add(batch.cause);
             }
             Desired::Program(_) => {}

@@ -22,6 +22,8 @@ pub(super) struct Pace {
     resync: Duration,
     /// When the next change may be made.
     apply_from: Instant,
+    /// When a change may be made that hasn't failed before.
+    fresh_from: Instant,
     backoff: Duration,
     /// Whether somebody else changed something of ours.
     drift: bool,
@@ -35,6 +37,7 @@ impl Pace {
         Pace {
             resync,
             apply_from: now,
+            fresh_from: now,
             backoff: FIRST_BACKOFF,
             drift: false,
             look_from: now,
@@ -85,11 +88,18 @@ impl Pace {
         self.backoff = FIRST_BACKOFF;
         if rules {
             self.apply_from = now + COALESCE;
+            self.fresh_from = self.apply_from;
         }
+    }
+
+    /// There is something new to apply: it doesn't wait for what failed.
+    pub(super) fn fresh(&mut self) {
+        self.apply_from = self.apply_from.min(self.fresh_from);
     }
 
     /// A change failed.
     pub(super) fn failed(&mut self, now: Instant) {
+        self.fresh_from = now + COALESCE;
         self.apply_from = now + self.backoff;
         self.look_from = self.apply_from;
         self.resync_at = self.resync_at.max(self.apply_from);
@@ -139,6 +149,8 @@ mod tests {
         }
         assert_eq!(waits[..3], [50 * MS, 100 * MS, 200 * MS]);
         assert_eq!(pace.apply_from, start + LONGEST_BACKOFF);
+        pace.fresh();
+        assert_eq!(pace.apply_from, start + COALESCE, "what is new doesn't wait as long");
         pace.applied(start, true);
         pace.failed(start);
         assert_eq!(pace.apply_from, start + FIRST_BACKOFF);

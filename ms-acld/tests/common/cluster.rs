@@ -92,16 +92,22 @@ pub(crate) struct NodeDaemon<'c> {
 }
 
 impl<'c> NodeDaemon<'c> {
+    /// Starts a daemon and waits until the kernel holds what is desired.
     pub(crate) fn start(cluster: &'c Cluster, node: &str, manifests: &Manifests, more: &[&str]) -> Self {
+        let started = Self::started(cluster, node, manifests, more);
+        started.wait("synced", |status| status["synced"] == true);
+        started
+    }
+
+    /// Starts a daemon.
+    pub(crate) fn started(cluster: &'c Cluster, node: &str, manifests: &Manifests, more: &[&str]) -> Self {
         let mut command = cluster.command_in(node, PROGRAM).unwrap();
         command.args(["run", "--node-name", node, "--api-bind", API, "--source"]);
         command.arg(format!("dir:{}", manifests.folder().display()));
         command.arg("--policy-file").arg(manifests.policy_file(node));
         command.args(more);
         let daemon = Daemon::of(command);
-        let started = NodeDaemon { daemon, cluster, node: node.to_owned() };
-        started.wait("synced", |status| status["synced"] == true);
-        started
+        NodeDaemon { daemon, cluster, node: node.to_owned() }
     }
 
     pub(crate) fn send(&self, request: Request) -> Reply {

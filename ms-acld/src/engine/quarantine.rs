@@ -1,0 +1,312 @@
+//! What can be programmed while the kernel refuses a part: that part stays as it was, all else is new.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ms_acl_core::ruleset::{
+    Chain, ChainName, Family, Match, ObjectRef, Rule, Ruleset, Rulesets, SetName, Target,
+};
+use ms_acl_netfilter::CommitFault;
+
+/// Chains and sets that the kernel refuses.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    chains: BTreeSet<(Family, ChainName)>,
+    sets: BTreeSet<SetName>,
+}
+
+impl Parts {
+    /// Takes in what a fault names. `false` = nothing that wasn't known.
+    pub(super) fn add(&mut self, fault: &CommitFault) -> bool {
+        let before = self.chains.len() + self.sets.len();
+        match fault {
+            CommitFault::Refused(operations) => {
+                for operation in operations {
+                    if let Ok(name) = ChainName::new(&operation.chain) {
+                        self.chains.insert((operation.family, name));
+                    }
+                }
+            }
+            CommitFault::Set { set, .. }
+            | CommitFault::SetMismatch { set, .. }
+            | CommitFault::Members { set, .. } => {
+                self.sets.insert(set.clone());
+            }
+            _ => {}
+        }
+        self.chains.len() + self.sets.len() > before
+    }
+
+    /// The objects on whose account these parts are.
+    pub(super) fn objects(&self, desired: &Rulesets) -> BTreeSet<ObjectRef> {
+        let mut objects = BTreeSet::new();
+        for graph in [&desired.v4, &desired.v6] {
+            for (name, chain) in &graph.chains {
+                let refused = self.chains.contains(&(graph.family, name.clone()));
+                let rules = chain.rules.iter().filter(|rule| refused || self.name_set(rule));
+                objects.extend(rules.filter_map(|rule| rule.provenance.as_ref()?.object.clone()));
+            }
+        }
+        objects
+    }
+
+    fn name_set(&self, rule: &Rule) -> bool {
+        sets_of(rule).any(|set| self.sets.contains(set))
+    }
+}
+
+/// The desired graphs with these parts as they are held, and with nothing that would need them. A pod
+/// whose chains can't be had keeps its former ones; one that had none is refused.
+pub(super) fn without(desired: &Rulesets, held: &Rulesets, parts: &Parts) -> Rulesets {
+    let mut possible = desired.clone();
+    for family in Family::BOTH {
+        let graph = family_without(desired.family(family), held.family(family), parts);
+        *possible.family_mut(family) = graph;
+    }
+    possible
+}
+
+fn family_without(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> Ruleset {
+    let blocked = blocked(desired, held, parts);
+    let missing = |name: &ChainName| blocked.contains(name) && !held.chains.contains_key(name);
+    let mut possible = Ruleset::new(desired.family);
+    for (name, chain) in &desired.chains {
+        if !blocked.contains(name) {
+            let former = held.chains.get(name);
+            let chain = if chain.rules.iter().any(|rule| leads_to(rule).is_some_and(&missing)) {
+                Arc::new(dispatch_without(chain, former, &missing))
+            } else {
+                Arc::clone(chain)
+            };
+            possible.chains.insert(name.clone(), chain);
+        } else if let Some(former) = held.chains.get(name) {
+            possible.chains.insert(name.clone(), Arc::clone(former));
+        }
+    }
+    for (name, set) in &desired.sets {
+        match held.sets.get(name) {
+            Some(former) if parts.sets.contains(name) => {
+                possible.sets.insert(name.clone(), Arc::clone(former));
+            }
+            None if parts.sets.contains(name) => {}
+            _ => {
+                possible.sets.insert(name.clone(), Arc::clone(set));
+            }
+        }
+    }
+    for (hook, name) in &desired.hooks {
+        if possible.chains.contains_key(name) {
+            possible.hooks.insert(*hook, name.clone());
+        }
+    }
+    keep_what_is_named(&mut possible, held);
+    possible
+}
+
+/// The chains that can't be had as desired: refused ones, those that name a refused set, and those that
+/// lead to one which isn't there at all. Dispatch goes on without such a line.
+fn blocked(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> BTreeSet<ChainName> {
+    let mut blocked: BTreeSet<ChainName> = desired
+        .chains
+        .iter()
+        .filter(|(name, chain)| {
+            parts.chains.contains(&(desired.family, (*name).clone()))
+                || chain.rules.iter().any(|rule| parts.name_set(rule))
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    loop {
+        let needs_blocked = |rule: &Rule| {
+            leads_to(rule)
+                .is_some_and(|to| blocked.contains(to) && !held.chains.contains_key(to) && !is_group(to))
+        };
+        let more: Vec<ChainName> = desired
+            .chains
+            .iter()
+            .filter(|(name, chain)| !blocked.contains(*name) && chain.rules.iter().any(needs_blocked))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if more.is_empty() {
+            return blocked;
+        }
+        blocked.extend(more);
+    }
+}
+
+/// A dispatch chain in which the lines to missing groups are as they were, or refuse.
+fn dispatch_without(
+    chain: &Chain,
+    former: Option<&Arc<Chain>>,
+    missing: &dyn Fn(&ChainName) -> bool,
+) -> Chain {
+    let former: BTreeMap<String, &Rule> = former
+        .into_iter()
+        .flat_map(|chain| &chain.rules)
+        .map(|rule| (format!("{:?}", rule.matches), rule))
+        .collect();
+    let rules = chain.rules.iter().map(|rule| {
+        if !leads_to(rule).is_some_and(missing) {
+            return rule.clone();
+        }
+        match former.get(&format!("{:?}", rule.matches)) {
+            Some(former) => (*former).clone(),
+            None => Rule { target: Target::Drop, ..rule.clone() },
+        }
+    });
+    Chain { rules: rules.collect(), ..chain.clone() }
+}
+
+/// What stays as it was needs what it names.
+fn keep_what_is_named(possible: &mut Ruleset, held: &Ruleset) {
+    let mut next: Vec<ChainName> = possible.chains.keys().cloned().collect();
+    while let Some(name) = next.pop() {
+        let Some(chain) = possible.chains.get(&name).cloned() else { continue };
+        for rule in &chain.rules {
+            if let Some(to) = leads_to(rule)
+                && !possible.chains.contains_key(to)
+                && let Some(chain) = held.chains.get(to)
+            {
+                possible.chains.insert(to.clone(), Arc::clone(chain));
+                next.push(to.clone());
+            }
+            for set in sets_of(rule) {
+                if let Some(held) = held.sets.get(set) {
+                    possible.sets.entry(set.clone()).or_insert_with(|| Arc::clone(held));
+                }
+            }
+        }
+    }
+}
+
+fn leads_to(rule: &Rule) -> Option<&ChainName> {
+    match &rule.target {
+        Target::Jump(to) | Target::Goto(to) => Some(to),
+        _ => None,
+    }
+}
+
+fn sets_of(rule: &Rule) -> impl Iterator<Item = &SetName> {
+    rule.matches.iter().filter_map(|test| match test {
+        Match::InSet(set, _) | Match::NotInSet(set, _) => Some(set),
+        _ => None,
+    })
+}
+
+/// Whether a chain is a group's, to which dispatch leads.
+fn is_group(name: &ChainName) -> bool {
+    name.as_str().starts_with("MS-E-") || name.as_str().starts_with("MS-I-")
+}
+
+#[cfg(test)]
+mod tests {
+    use ms_acl_core::cluster::Cluster;
+    use ms_acl_core::compile::compile;
+    use ms_acl_core::model::Settings;
+    use ms_acl_core::object::Object;
+    use ms_acl_core::render::iptables_save;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Pods a and b, each under a policy of its name that lets in pods with the label `from`.
+    fn graphs(policies: &[(&str, &str)]) -> Rulesets {
+        let mut cluster = Cluster::new();
+        let mut apply = |value| cluster.apply(Object::decode(value).unwrap().unwrap());
+        for (name, address) in [("a", "10.0.0.1"), ("b", "10.0.0.2")] {
+            apply(json!({"apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
+                "spec": {"nodeName": "n"}, "status": {"podIP": address}}));
+        }
+        for (name, from) in policies {
+            apply(json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                "metadata": {"name": name, "namespace": "default"},
+                "spec": {"podSelector": {"matchLabels": {"app": name}},
+                    "ingress": [{"from": [{"podSelector": {"matchLabels": {"from": from}}}]}]}}));
+        }
+        compile(&cluster, &Settings::new("n")).rulesets
+    }
+
+    fn set_of(graphs: &Rulesets, policy: &str) -> SetName {
+        let chain = policy_chain(graphs, policy);
+        sets_of(&graphs.v4.chains[&chain].rules[0]).next().unwrap().clone()
+    }
+
+    fn policy_chain(graphs: &Rulesets, policy: &str) -> ChainName {
+        let of_policy = |chain: &Chain| {
+            chain.rules.iter().any(|rule| {
+                let object = rule.provenance.as_ref().and_then(|from| from.object.as_ref());
+                object.is_some_and(|object| object.name == policy)
+            })
+        };
+        let mut chains = graphs.v4.chains.iter().filter(|(name, _)| name.as_str().starts_with("MS-P-"));
+        chains.find(|(_, chain)| of_policy(chain)).unwrap().0.clone()
+    }
+
+    fn refusing(set: &SetName) -> Parts {
+        let mut parts = Parts::default();
+        let fault = CommitFault::SetMismatch { set: set.clone(), found: String::new() };
+        assert!(parts.add(&fault) && !parts.add(&fault));
+        parts
+    }
+
+    fn dispatch_line(graphs: &Rulesets, address: &str) -> String {
+        let text = iptables_save(&graphs.v4);
+        let line = text.lines().find(|line| {
+            line.starts_with("-A MS-INGRESS")
+                && line.contains(&format!(" -d {address}/32"))
+                && !line.contains(" -s ")
+        });
+        line.unwrap_or_default().to_owned()
+    }
+
+    fn dangles(graph: &Ruleset) -> bool {
+        graph.chains.values().flat_map(|chain| &chain.rules).any(|rule| {
+            leads_to(rule).is_some_and(|to| !graph.chains.contains_key(to))
+                || sets_of(rule).any(|set| !graph.sets.contains_key(set))
+        })
+    }
+
+    #[test]
+    fn a_new_policy_that_is_refused_refuses_its_pods_and_no_others() {
+        let desired = graphs(&[("a", "x"), ("b", "y")]);
+        let parts = refusing(&set_of(&desired, "a"));
+        let possible = without(&desired, &Rulesets::empty(), &parts);
+        assert!(dispatch_line(&possible, "10.0.0.1").ends_with("-j DROP"));
+        assert_eq!(dispatch_line(&possible, "10.0.0.2"), dispatch_line(&desired, "10.0.0.2"));
+        assert!(!dangles(&possible.v4));
+        assert_eq!(possible.v4.hooks, desired.v4.hooks);
+        let objects: Vec<String> = parts.objects(&desired).iter().map(ToString::to_string).collect();
+        assert_eq!(objects, ["NetworkPolicy default/a"]);
+    }
+
+    #[test]
+    fn a_changed_policy_that_is_refused_stays_as_it_was() {
+        let held = graphs(&[("a", "w")]);
+        let desired = graphs(&[("a", "x"), ("b", "y")]);
+        let possible = without(&desired, &held, &refusing(&set_of(&desired, "a")));
+        let chain = policy_chain(&held, "a");
+        assert_eq!(possible.v4.chains[&chain], held.v4.chains[&chain]);
+        assert_eq!(dispatch_line(&possible, "10.0.0.1"), dispatch_line(&held, "10.0.0.1"));
+        assert_eq!(dispatch_line(&possible, "10.0.0.2"), dispatch_line(&desired, "10.0.0.2"));
+        assert!(!dangles(&possible.v4));
+    }
+
+    #[test]
+    fn a_refused_chain_counts_like_a_refused_set() {
+        let desired = graphs(&[("a", "x"), ("b", "y")]);
+        let parts = Parts {
+            chains: [(Family::V4, policy_chain(&desired, "b"))].into_iter().collect(),
+            sets: BTreeSet::new(),
+        };
+        let possible = without(&desired, &Rulesets::empty(), &parts);
+        assert!(dispatch_line(&possible, "10.0.0.2").ends_with("-j DROP"));
+        assert_eq!(dispatch_line(&possible, "10.0.0.1"), dispatch_line(&desired, "10.0.0.1"));
+        assert!(!dangles(&possible.v4));
+    }
+
+    #[test]
+    fn nothing_refused_changes_nothing() {
+        let desired = graphs(&[("a", "x"), ("b", "y")]);
+        assert_eq!(without(&desired, &Rulesets::empty(), &Parts::default()), desired);
+    }
+}
