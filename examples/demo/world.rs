@@ -36,7 +36,7 @@ pub(crate) fn cluster() -> Result<Cluster> {
     let pods = PODS
         .iter()
         .map(|(namespace, app, number, node)| PodSpec::new(format!("{namespace}/{app}-{number}"), *node));
-    Ok(pods.fold(Cluster::builder().node(node1).node(node2), |builder, pod| builder.pod(pod)).build()?)
+    Ok(pods.fold(Cluster::builder().node(node1).node(node2), ms_acl_lab::net::ClusterBuilder::pod).build()?)
 }
 
 /// The manifests of the cluster, without policies.
