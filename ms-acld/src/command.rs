@@ -15,6 +15,7 @@ use ms_acl_netfilter::{Dataplane, Options};
 
 use crate::args::{CompileArgs, Format};
 use crate::engine::removal_lines;
+use crate::instance::OnlyInstance;
 use crate::policy;
 use crate::source::dir::read_once;
 use crate::source::manifest::syntax_of;
@@ -106,6 +107,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Takes everything of ours out of this network namespace.
 pub(crate) fn cleanup() -> anyhow::Result<ExitCode> {
+    let _instance = OnlyInstance::claim().context("a running daemon would put everything back")?;
     let mut dataplane = Dataplane::open(Options::default())?;
     let report = dataplane.remove_all()?;
     for line in removal_lines(&report) {

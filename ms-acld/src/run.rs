@@ -35,7 +35,8 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
         Some(name) => Ok(name.clone()),
         None => nix::unistd::gethostname()
             .context("can't tell the host's name, --node-name is needed")
-            .map(|name| name.to_string_lossy().into_owned()),
+            // As the kubelet does it.
+            .map(|name| name.to_string_lossy().to_lowercase()),
     };
     let settings = node.and_then(|node| Ok(args.policy.settings(&node)?));
     let settings = match settings {

@@ -1,8 +1,9 @@
 //! Everything that is wrong now, and since when.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use ms_acl_core::cluster::Cluster;
 use ms_acl_core::lower::acl::{AclDocument, AclFault};
@@ -36,16 +37,42 @@ pub(crate) struct SeenFault {
     pub(crate) since: String,
 }
 
+/// A look for faults may cost a tenth of the time: in a large cluster many events share one.
+const SHARE: u32 = 10;
+
 /// The faults that are known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Faults {
+    look_from: Instant,
     since: BTreeMap<Fault, String>,
     seen: Arc<[SeenFault]>,
 }
 
+impl Default for Faults {
+    fn default() -> Self {
+        Faults { look_from: Instant::now(), since: BTreeMap::new(), seen: Arc::default() }
+    }
+}
+
 impl Faults {
+    /// The faults that there are now, or were lately.
+    pub(super) fn lately(
+        &mut self,
+        cluster: &Cluster,
+        origins: &BTreeMap<ObjectRef, Arc<str>>,
+        source: &[SourceFault],
+        kernel: &[SourceFault],
+    ) -> Arc<[SeenFault]> {
+        let started = Instant::now();
+        if started >= self.look_from {
+            self.update(cluster.diagnostics(), origins, source, kernel);
+            self.look_from = started + started.elapsed() * SHARE;
+        }
+        Arc::clone(&self.seen)
+    }
+
     /// Takes note of all faults that there are now.
-    pub(super) fn update(
+    fn update(
         &mut self,
         diagnostics: Vec<Diagnostic>,
         origins: &BTreeMap<ObjectRef, Arc<str>>,
@@ -69,8 +96,8 @@ impl Faults {
         let mut before = std::mem::take(&mut self.since);
         for fault in objects.chain(source).chain(kernel) {
             let since = before.remove(&fault);
-            if since.is_none() && fault.object.is_some() {
-                report(&fault);
+            if since.is_none() {
+                log::warn!("{fault}");
             }
             let since = since.unwrap_or_else(|| time(SystemTime::now()));
             self.since.insert(fault, since);
@@ -85,10 +112,16 @@ impl Faults {
     }
 }
 
-fn report(fault: &Fault) {
-    let object = fault.object.as_deref().unwrap_or_default();
-    let place = if fault.path.is_empty() { String::new() } else { format!("{}: ", fault.path) };
-    log::warn!("{object} ({}): {place}{}", fault.source, fault.detail);
+impl fmt::Display for Fault {
+    /// `web.yaml: NetworkPolicy default/web: /spec/ingress/0: …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.source)?;
+        let parts = [self.object.as_deref(), Some(self.path.as_str()).filter(|path| !path.is_empty())];
+        for part in parts.into_iter().flatten() {
+            write!(f, "{part}: ")?;
+        }
+        f.write_str(&self.detail)
+    }
 }
 
 fn of_object(diagnostic: Diagnostic, origins: &BTreeMap<ObjectRef, Arc<str>>) -> Fault {

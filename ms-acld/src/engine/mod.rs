@@ -320,12 +320,12 @@ impl Engine {
     }
 
     fn publish(&mut self) {
-        let faults = self.faults.update(
-            self.cluster().diagnostics(),
-            &self.origins,
-            &self.source.faults,
-            self.kernel.faults(),
-        );
+        let cluster = match &self.desired {
+            Desired::Listing(cluster) => cluster,
+            Desired::Program(program) => program.cluster(),
+        };
+        let kernel = self.kernel.faults();
+        let faults = self.faults.lately(cluster, &self.origins, &self.source.faults, kernel);
         let (rulesets, local_pods) = match &self.desired {
             Desired::Program(program) => (Some(program.rulesets()), program.local_pods()),
             Desired::Listing(_) => (None, 0),

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use log::{info, warn};
+use log::info;
 
 use super::{Batch, SourceFault, SourceState};
 use crate::text::{MAX_BYTES, too_large};
 pub(crate) use folder::{Content, FilePath, Folder};
-use walk::{Identity, Walk};
+use walk::{Stamp, Walk};
 use watch::{FolderWatcher, Happened};
 
 /// How long nothing has to happen before a folder is looked at that can't be watched, or is gone.
@@ -30,8 +30,8 @@ pub(crate) struct DirSource {
     root: PathBuf,
     folder: Folder,
     watcher: FolderWatcher,
-    /// Which file each path was when it was read.
-    identities: BTreeMap<FilePath, Option<Identity>>,
+    /// Which version of which file each path was when it was read.
+    stamps: BTreeMap<FilePath, Option<Stamp>>,
     /// Where each folder really was.
     folders: BTreeMap<FilePath, PathBuf>,
     /// The real folders whose events are about manifests.
@@ -55,7 +55,7 @@ impl DirSource {
             root,
             folder: Folder::default(),
             watcher,
-            identities: BTreeMap::new(),
+            stamps: BTreeMap::new(),
             folders: BTreeMap::new(),
             relevant: BTreeSet::new(),
             faults: Vec::new(),
@@ -67,7 +67,7 @@ impl DirSource {
         let walk = source
             .walk()
             .with_context(|| format!("can't read the folder {} of --source", source.root.display()))?;
-        let everything = Happened { lost: true, ..Happened::default() };
+        let everything = Happened::anything();
         let batch = source.take(&walk, &everything);
         Ok((source, batch))
     }
@@ -84,7 +84,7 @@ impl DirSource {
                     || (path.parent() == parent.as_deref() && path.file_name() == name.as_deref())
             };
             let happened = self.watcher.wait(timeout, matters);
-            let happened = happened.unwrap_or(Happened { lost: true, ..Happened::default() });
+            let happened = happened.unwrap_or_else(Happened::anything);
             let before = self.told.clone();
             let batch = self.look(&happened);
             if (batch.inputs > 0 || batch.state != before) && !send(batch) {
@@ -138,20 +138,23 @@ impl DirSource {
         let known: Vec<FilePath> = self.folder.paths().cloned().collect();
         for path in known {
             if !walk.files.contains_key(&path) && !walk.is_hidden(&path) {
-                self.identities.remove(&path);
+                self.stamps.remove(&path);
                 updates.push((path, Content::Gone));
             }
         }
         for (path, found) in &walk.files {
-            let known = self.identities.get(path);
-            let moved = known.is_some_and(|known| *known != found.identity);
+            let known = self.stamps.get(path);
+            let identity = |stamp: Option<Stamp>| stamp.map(|stamp| stamp.identity);
+            let moved = known.is_some_and(|known| identity(*known) != identity(found.stamp));
+            let lost = happened.lost
+                && (known != Some(&found.stamp) || found.stamp.is_some_and(|stamp| stamp.is_fresh()));
             let named = [Some(&found.place), found.behind.as_ref()].into_iter().flatten();
             let named = named.into_iter().any(|name| happened.files.contains(name));
             let parent = Path::new(path).parent().map(Path::as_os_str).unwrap_or_default();
             let new_folder = self.folders.get(parent) != walk.folders.get(parent);
             let unheard = found.place.parent().is_some_and(|folder| self.new.contains(folder));
-            if happened.lost || named || moved || new_folder || unheard {
-                self.identities.insert(path.clone(), found.identity);
+            if lost || named || moved || new_folder || unheard {
+                self.stamps.insert(path.clone(), found.stamp);
                 updates.push((path.clone(), read(&found.place)));
             }
         }
@@ -172,11 +175,6 @@ impl DirSource {
         for note in self.folder.notes() {
             if self.noted.insert(note.clone()) {
                 info!("{note}");
-            }
-        }
-        for fault in &batch.state.faults {
-            if !self.told.faults.contains(fault) {
-                warn!("{}: {}", fault.origin, fault.detail);
             }
         }
         self.told = batch.state.clone();

@@ -7,12 +7,37 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::super::manifest::syntax_of;
 use super::folder::FilePath;
 
 /// Which file it is, whatever its name: device and inode.
 pub(crate) type Identity = (u64, u64);
+
+/// A version of a file, as far as can be told without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) identity: Identity,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Stamp {
+            identity: (metadata.dev(), metadata.ino()),
+            length: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether it may have changed since without another stamp: clocks of file systems are coarse.
+    pub(crate) fn is_fresh(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(self.changed.0).is_ok_and(|changed| changed + 2 >= now.as_secs())
+    }
+}
 
 /// What there is in a folder.
 #[derive(Debug, Default)]
@@ -31,7 +56,7 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 pub(crate) struct Found {
     /// `None` = a symlink that leads nowhere.
-    pub(crate) identity: Option<Identity>,
+    pub(crate) stamp: Option<Stamp>,
     /// Its path, the folder's part of it real.
     pub(crate) place: PathBuf,
     /// The file behind it, if it is a symlink.
@@ -100,9 +125,9 @@ impl Walk {
             return;
         }
         let symlink = place.is_symlink();
-        let identity = metadata.map(|metadata| (metadata.dev(), metadata.ino()));
+        let stamp = metadata.map(Stamp::of);
         // Gone between the listing and now: it isn't there.
-        if identity.is_none() && !symlink {
+        if stamp.is_none() && !symlink {
             return;
         }
         let behind = symlink.then(|| fs::canonicalize(&place).ok()).flatten();
@@ -110,7 +135,7 @@ impl Walk {
         if let Some(folder) = behind.as_ref().and_then(|file| file.parent()) {
             let _ = self.watch(folder);
         }
-        self.files.insert(path, Found { identity, place, behind });
+        self.files.insert(path, Found { stamp, place, behind });
     }
 }
 

@@ -21,6 +21,8 @@ const LONGEST: Duration = Duration::from_millis(30);
 pub(crate) struct Happened {
     /// Files that were written and closed, renamed or deleted.
     pub(crate) files: BTreeSet<PathBuf>,
+    /// Those of them that were renamed or deleted.
+    gone: BTreeSet<PathBuf>,
     /// Whether folders, symlinks or files came or went.
     pub(crate) structure: bool,
     /// Whether events were lost: anything may have happened.
@@ -28,6 +30,11 @@ pub(crate) struct Happened {
 }
 
 impl Happened {
+    /// It isn't known what happened.
+    pub(crate) fn anything() -> Self {
+        Happened { lost: true, ..Happened::default() }
+    }
+
     fn is_nothing(&self) -> bool {
         self.files.is_empty() && !self.structure && !self.lost
     }
@@ -39,9 +46,11 @@ impl Happened {
         };
         self.lost |= event.need_rescan();
         match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.files.extend(event.paths),
-            EventKind::Modify(ModifyKind::Name(_) | ModifyKind::Metadata(_)) | EventKind::Remove(_) => {
+            EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Metadata(_)) => self.files.extend(event.paths),
+            EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
                 self.structure = true;
+                self.gone.extend(event.paths.iter().cloned());
                 self.files.extend(event.paths);
             }
             // A new file is read when it is closed. Links are complete at once.
@@ -134,7 +143,7 @@ impl FolderWatcher {
             take(event, &mut happened);
         }
         // A folder that went may be followed by another one of its name: it is watched anew.
-        for path in &happened.files {
+        for path in &happened.gone {
             self.forget(path);
         }
         Some(happened)
