@@ -1,4 +1,4 @@
-//! An independent reading of what the policies mean: [`judge`] tells what becomes of a [`Flow`] in a
+//! An independent reading of what the policies mean: [`judge()`] tells what becomes of a [`Flow`] in a
 //! [`World`].
 //!
 //! It is written from the project's semantics and the text of the Kubernetes API, and shares no code
