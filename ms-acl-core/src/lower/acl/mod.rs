@@ -132,7 +132,9 @@ fn entry(reader: &mut Reader, path: &str, item: &Tree, default: Action) -> Optio
     let namespace = name_of(reader, &fields, "namespace", 63);
     let name = name_of(reader, &fields, "name", 253);
     let otherwise = default_action(reader, &fields).unwrap_or(default);
-    let object = ObjectRef::new(AclDocument::KIND, namespace?, name?);
+    // Without a name the rules are read all the same: every fault is told at once.
+    let named = namespace.is_some() && name.is_some();
+    let object = ObjectRef::new(AclDocument::KIND, namespace.unwrap_or_default(), name.unwrap_or_default());
     let mut sections: BTreeMap<Direction, Vec<_>> = BTreeMap::new();
     let mut count = 0;
     for (index, (path, item)) in reader.list(&fields, "rules").into_iter().enumerate() {
@@ -149,7 +151,7 @@ fn entry(reader: &mut Reader, path: &str, item: &Tree, default: Action) -> Optio
     };
     let (egress, ingress) = (section(Direction::Egress), section(Direction::Ingress));
     let subject = Subject::Deployment { namespace: object.namespace.clone(), name: object.name.clone() };
-    Some((Policy { object, subject, egress, ingress }, count))
+    named.then_some((Policy { object, subject, egress, ingress }, count))
 }
 
 fn action(reader: &mut Reader, path: &str, value: &Tree) -> Option<Action> {

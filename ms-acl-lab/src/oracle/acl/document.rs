@@ -74,8 +74,9 @@ fn document(value: &Value, faults: &mut Faults) -> Document {
     for (number, value) in list(&fields, "", "deployments", faults).iter().enumerate() {
         let at = format!("/deployments/{number}");
         let entry = entry(value, &at, faults);
-        // Two entries for one Deployment are a fault of the second.
-        if !names.insert((entry.namespace.clone(), entry.name.clone())) {
+        // Two entries for one Deployment are a fault of the second; one without a valid name is for none.
+        let named = !["namespace", "name"].iter().any(|field| faults.contains(&below(&at, field)));
+        if named && !names.insert((entry.namespace.clone(), entry.name.clone())) {
             faults.insert(at);
         }
         read.entries.push(entry);
