@@ -14,6 +14,7 @@
 //! - [`resolve`]: what each direction of each local pod is judged by.
 //! - [`compile`]: the rule graphs of a node, from scratch; [`program`]: the same, kept current.
 //! - [`ruleset`]: the rule graph itself; [`diff`]: from one to another in safe steps.
+//! - [`hold`]: a former run's rules beside the desired ones, while a part of the cluster can't be read.
 //! - [`verdict`]: a packet walks the graph, `explain` says why, `matrix` who reaches whom; [`render`]: the
 //!   graph as text; [`lint`]: the traps in what was written.
 //!
@@ -48,6 +49,7 @@
 pub mod cluster;
 pub mod compile;
 pub mod diff;
+pub mod hold;
 pub mod lint;
 pub mod lower;
 pub mod model;

@@ -6,7 +6,7 @@ mod common;
 use common::cluster::{
     Manifests, NodeDaemon, PORT, acl, expect, expect_same, handles, rules, without_counters,
 };
-use common::{LIMIT, PROGRAM, wait_for};
+use common::{LIMIT, PROGRAM, Request, wait_for};
 use ms_acl_lab::net::Outcome::{Allowed, Dropped, Rejected};
 use ms_acl_lab::net::{Cluster, Family, PodSpec, Ports, Process, Protocol, Signal};
 use serde_json::json;
@@ -107,6 +107,50 @@ fn after_a_kill_only_what_changed_meanwhile_is_written() {
     assert!(!dropped(&before).is_empty());
     assert_eq!(node.status()["driftRepairs"], 0);
     assert_eq!(dropped(&after).len(), dropped(&before).len(), "{before:#?} {after:#?}");
+}
+
+#[test]
+fn what_cannot_be_read_after_a_restart_stays_in_force_and_the_rest_goes_on() {
+    let cluster = build();
+    let manifests = Manifests::of(&cluster);
+    manifests.write("policy.json", &policy());
+    let mut node = NodeDaemon::start(&cluster, "node1", &manifests, &[]);
+    expect(&cluster, "default/web-0", "default/client-0", Protocol::Tcp, Rejected);
+    node.daemon.process.signal(Signal::SIGKILL).unwrap();
+    node.daemon.process.wait(LIMIT).unwrap();
+    drop(node);
+    let before = handles(&cluster, "node1");
+
+    // The policy can't be read any more, nor the pod that it is for.
+    manifests.write_text("policy.json", "{");
+    manifests.write_text("pod-default-client-0.json", "{\"kind\":");
+    let node = NodeDaemon::started(&cluster, "node1", &manifests, &[]);
+    node.wait("the start", |status| status["applied"].as_u64() >= Some(1));
+    expect_same(&before, &handles(&cluster, "node1"), "nothing is touched");
+    let ready = node.send(Request::new("GET", "/readyz"));
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("policy.json"), "{ready:?}");
+
+    // What can be read is enforced all the same.
+    node.put(&acl("default/web", "DENY", &json!([])));
+    expect(&cluster, "default/client-0", "default/web-0", Protocol::Tcp, Dropped);
+    expect(&cluster, "default/web-0", "default/client-0", Protocol::Tcp, Rejected);
+    // What others break of the former rules is repaired.
+    cluster.iptables("node1", Family::V4, "-F MS-INGRESS").unwrap();
+    node.wait("a repair", |status| status["driftRepairs"].as_u64() >= Some(1));
+    expect(&cluster, "default/web-0", "default/client-0", Protocol::Tcp, Rejected);
+
+    // Once it can be read it is as it says.
+    manifests.write("policy.json", &json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"namespace": "default", "name": "client"}, "spec": {"podSelector": {"matchLabels": {"app": "x"}}}}));
+    expect(&cluster, "default/web-0", "default/client-0", Protocol::Tcp, Rejected);
+    for pod in cluster.pods() {
+        manifests.add_pod(pod);
+    }
+    node.wait("the end of the hold", |status| status["synced"] == true);
+    assert_eq!(node.send(Request::new("GET", "/readyz")).status, 200);
+    expect(&cluster, "default/web-0", "default/client-0", Protocol::Tcp, Allowed);
+    expect(&cluster, "default/client-0", "default/web-0", Protocol::Tcp, Dropped);
 }
 
 #[test]

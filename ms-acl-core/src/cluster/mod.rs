@@ -44,6 +44,7 @@ pub struct Cluster {
     policies: BTreeMap<Key, PolicyEntry>,
     acl: Arc<AclDocument>,
     faults: BTreeMap<ObjectRef, Vec<Diagnostic>>,
+    incomplete: bool,
 }
 
 /// A NetworkPolicy as it is in force.
@@ -63,6 +64,13 @@ impl Cluster {
     /// The Deployment ACL document in force.
     pub fn acl(&self) -> &Arc<AclDocument> {
         &self.acl
+    }
+
+    /// Says whether objects may exist that nobody could read. Then a namespace without an object of its
+    /// own may have any labels: of it matches only what its name alone decides. To be said before a
+    /// [`crate::program::Program`] begins.
+    pub fn set_incomplete(&mut self, incomplete: bool) {
+        self.incomplete = incomplete;
     }
 
     /// What is wrong with the objects, ordered by object.
@@ -134,6 +142,9 @@ impl Cluster {
     /// Whether a namespace matches a selector. A namespace that isn't known is there all the same,
     /// and every namespace carries its name as a label.
     pub fn namespace_matches(&self, name: &str, selector: &Selector) -> bool {
+        if self.incomplete && !self.namespaces.contains_key(name) {
+            return selector.must_match_by(NAMESPACE_NAME_LABEL, name);
+        }
         selector.is_everything() || selector.matches(&self.namespace_labels(name))
     }
 

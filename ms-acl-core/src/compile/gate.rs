@@ -6,11 +6,11 @@ use super::name::Identity;
 use super::networks;
 use super::policy;
 use super::sets::{Content, SetSpec};
-use crate::model::{Action, Block, Settings};
-use crate::resolve::{Gate, ResolvedPolicy, Tier};
+use crate::model::{Action, Block, Marks, Settings};
+use crate::resolve::{Gate, Tier};
 use crate::ruleset::{
-    Chain, ChainName, Comment, Direction, Family, GateKind, Match, Provenance, Rule, SetKey, SetRole, States,
-    Target,
+    Chain, ChainName, Comment, Direction, Family, GateKind, Match, ObjectRef, Provenance, Rule, SetKey,
+    SetRole, States, Target,
 };
 
 /// The names of the chains that one direction of a pod needs.
@@ -49,7 +49,8 @@ pub(crate) fn names(gates: &[Gate], direction: Direction) -> Option<GroupNames> 
     Some(GroupNames { group: identity.chain_name(kind), gates })
 }
 
-fn gate_names(gate: &Gate, direction: Direction) -> GateNames {
+/// The names of the chains of one gate.
+pub(crate) fn gate_names(gate: &Gate, direction: Direction) -> GateNames {
     let mut identity = Identity::new("gate");
     identity.direction(direction);
     identity.gate(gate.kind);
@@ -86,17 +87,13 @@ pub(crate) fn gate_chain(
 ) -> (Chain, Vec<SetSpec>) {
     let marks = settings.marks;
     let mut sets = Vec::new();
-    let clear = Target::SetMark { value: 0, mask: marks.pass | marks.next };
-    let mut rules = vec![Rule::new(Vec::new(), clear)];
+    let mut rules = vec![clear(marks)];
     if gate.kind == GateKind::Kubernetes {
         rules.extend(outside_range(settings, direction, family, &mut sets));
     }
     for (tier, chains) in gate.tiers.iter().zip(&names.policies) {
         for (resolved, chain) in tier.policies.iter().zip(chains) {
-            let comment = Some(comment(gate.kind, resolved));
-            rules.push(Rule { comment, ..Rule::new(Vec::new(), Target::Jump(chain.clone())) });
-            let passed = Match::Mark { value: marks.pass, mask: marks.pass };
-            rules.push(Rule::new(vec![passed], Target::Return));
+            rules.extend(ask(chain, Some(comment(gate.kind, &resolved.policy.object)), marks));
         }
         rules.extend(otherwise(gate.kind, tier, direction));
     }
@@ -104,8 +101,22 @@ pub(crate) fn gate_chain(
     (Chain { rules, title, ..Chain::default() }, sets)
 }
 
-fn comment(gate: GateKind, resolved: &ResolvedPolicy) -> Comment {
-    let object = &resolved.policy.object;
+/// A gate begins without the marks of the one before.
+pub(crate) fn clear(marks: Marks) -> Rule {
+    Rule::new(Vec::new(), Target::SetMark { value: 0, mask: marks.pass | marks.next })
+}
+
+/// A gate asks a policy: what it lets pass is done with this gate.
+pub(crate) fn ask(policy: &ChainName, comment: Option<Comment>, marks: Marks) -> [Rule; 2] {
+    let passed = Match::Mark { value: marks.pass, mask: marks.pass };
+    [
+        Rule { comment, ..Rule::new(Vec::new(), Target::Jump(policy.clone())) },
+        Rule::new(vec![passed], Target::Return),
+    ]
+}
+
+/// The text on a gate's jump to a policy's chain: by it a person, and a later run, knows whose it is.
+pub(crate) fn comment(gate: GateKind, object: &ObjectRef) -> Comment {
     let kind = match gate {
         GateKind::Acl => "acl",
         GateKind::EgressFirewall => "egressfw",

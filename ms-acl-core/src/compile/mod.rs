@@ -12,10 +12,12 @@
 
 pub(crate) mod dispatch;
 pub(crate) mod gate;
+pub(crate) mod layout;
 pub(crate) mod name;
 mod networks;
 pub(crate) mod policy;
 mod ports;
+mod role;
 pub(crate) mod sets;
 pub(crate) mod skeleton;
 #[cfg(test)]
@@ -30,6 +32,7 @@ use crate::model::Settings;
 use crate::resolve::{Gate, LocalPod, resolve};
 use crate::ruleset::{Chain, ChainName, Direction, Family, Ruleset, Rulesets};
 use dispatch::Line;
+pub(crate) use role::Role;
 use sets::SetSpec;
 use skeleton::Needs;
 
@@ -115,17 +118,27 @@ fn group(
     let chain = gate::group_chain(names, gates, direction);
     graph.chains.insert(names.group.clone(), Arc::new(chain));
     for (names, gate) in names.gates.iter().zip(gates) {
-        if graph.chains.contains_key(&names.gate) {
-            continue;
-        }
-        let (chain, sets) = gate::gate_chain(names, gate, settings, (direction, graph.family));
-        insert(graph, cluster, &names.gate, (chain, sets));
-        for (tier, names) in gate.tiers.iter().zip(&names.policies) {
-            for (resolved, name) in tier.policies.iter().zip(names) {
-                if !graph.chains.contains_key(name) {
-                    let built = policy::chain(resolved, direction, graph.family);
-                    insert(graph, cluster, name, built);
-                }
+        gate_with_policies(graph, cluster, settings, (names, gate, direction));
+    }
+}
+
+/// Puts the chains and sets of a gate into the graph, unless they are there.
+pub(crate) fn gate_with_policies(
+    graph: &mut Ruleset,
+    cluster: &Cluster,
+    settings: &Settings,
+    (names, gate, direction): (&gate::GateNames, &Gate, Direction),
+) {
+    if graph.chains.contains_key(&names.gate) {
+        return;
+    }
+    let (chain, sets) = gate::gate_chain(names, gate, settings, (direction, graph.family));
+    insert(graph, cluster, &names.gate, (chain, sets));
+    for (tier, names) in gate.tiers.iter().zip(&names.policies) {
+        for (resolved, name) in tier.policies.iter().zip(names) {
+            if !graph.chains.contains_key(name) {
+                let built = policy::chain(resolved, direction, graph.family);
+                insert(graph, cluster, name, built);
             }
         }
     }

@@ -10,10 +10,10 @@ use crate::ruleset::{ChainName, Direction, Family, GateKind, ObjectRef, SetKind,
 
 /// Collects the fields of an identity. Every field is written with its length, so that no two lists
 /// of fields read alike: `web` + `app-x` never meets `weba` + `pp-x`.
-pub(super) struct Identity(blake3::Hasher);
+pub(crate) struct Identity(blake3::Hasher);
 
 impl Identity {
-    pub(super) fn new(kind: &str) -> Self {
+    pub(crate) fn new(kind: &str) -> Self {
         let mut identity = Identity(blake3::Hasher::new());
         identity.text(kind);
         identity
@@ -23,7 +23,7 @@ impl Identity {
         self.0.update(&(number as u64).to_le_bytes());
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.number(text.len());
         self.0.update(text.as_bytes());
     }
@@ -34,7 +34,7 @@ impl Identity {
         self.text(&object.name);
     }
 
-    pub(super) fn direction(&mut self, direction: Direction) {
+    pub(crate) fn direction(&mut self, direction: Direction) {
         self.number(direction as usize);
     }
 
@@ -132,7 +132,7 @@ impl Identity {
     }
 
     /// The name of a chain of this kind, one upper case letter.
-    pub(super) fn chain_name(&self, kind: char) -> ChainName {
+    pub(crate) fn chain_name(&self, kind: char) -> ChainName {
         ChainName::new(&format!("MS-{kind}-{}", self.digest())).expect("the scheme keeps to the limit")
     }
 

@@ -24,6 +24,15 @@ pub enum Requirement {
 }
 
 impl Requirement {
+    fn key(&self) -> &str {
+        match self {
+            Requirement::In(key, _)
+            | Requirement::NotIn(key, _)
+            | Requirement::Exists(key)
+            | Requirement::DoesNotExist(key) => key,
+        }
+    }
+
     fn matches(&self, labels: &Labels) -> bool {
         match self {
             Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
@@ -53,6 +62,12 @@ impl Selector {
     /// Whether it matches an object with these labels.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| requirement.matches(labels))
+    }
+
+    /// Whether it matches every object that has this label, whatever its others are.
+    pub(crate) fn must_match_by(&self, key: &str, value: &str) -> bool {
+        let labels = Labels::from([(key.to_owned(), value.to_owned())]);
+        self.0.iter().all(|requirement| requirement.key() == key && requirement.matches(&labels))
     }
 
     /// The requirements, sorted.

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use ipnet::IpNet;
 
 use super::words::{matches_in_words, target_in_words};
-use super::{Role, layout};
+use crate::compile::{Role, layout};
 use crate::ruleset::{
     Chain, ChainName, Direction, Family, Match, Provenance, Rule, Ruleset, Rulesets, Set, SetName, Target,
 };
@@ -218,7 +218,7 @@ fn frames_of(graph: &Ruleset) -> BTreeMap<&ChainName, Frame> {
             frames.insert(group, Frame::Dispatch(direction));
             for gate in layout::gates(graph, group) {
                 frames.insert(gate.chain, Frame::Gate(direction, gate.kind));
-                for policy in gate.policies {
+                for (policy, _) in gate.policies {
                     frames.insert(policy, Frame::Gate(direction, gate.kind));
                 }
             }

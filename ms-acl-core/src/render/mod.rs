@@ -13,9 +13,7 @@ mod dot;
 mod ipset;
 mod iptables;
 mod json;
-mod layout;
 mod nft;
-mod role;
 mod summary;
 mod words;
 
@@ -24,5 +22,4 @@ pub use ipset::{ipset_save, ipset_save_family};
 pub use iptables::{iptables_save, rule as iptables_rule};
 pub use json::{json, json_family};
 pub use nft::{nft, nft_family};
-pub(crate) use role::Role;
 pub use summary::{summary, summary_family, summary_with_names};

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::Role;
-use super::layout::{self, GateLayout};
 use super::words::{matches_in_words, target_in_words};
+use crate::compile::Role;
+use crate::compile::layout::{self, GateLayout};
 use crate::ruleset::{Chain, ChainName, Direction, Family, Hook, Ruleset, Rulesets, Target};
 
 /// At most this many pods of a group are named.
@@ -89,7 +89,7 @@ fn groups(
 fn gate_line(graph: &Ruleset, gate: &GateLayout<'_>) -> String {
     let kind = gate.kind.map_or_else(|| "gate".to_owned(), |kind| kind.to_string());
     let otherwise = gate.otherwise.map_or_else(|| "pass".to_owned(), |rule| target_in_words(&rule.target));
-    let policies: Vec<String> = gate.policies.iter().map(|name| object_of(graph, name)).collect();
+    let policies: Vec<String> = gate.policies.iter().map(|(name, _)| object_of(graph, name)).collect();
     format!("{kind}: {}; else {otherwise}", policies.join(", "))
 }
 

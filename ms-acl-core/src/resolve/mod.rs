@@ -104,6 +104,13 @@ fn selects(cluster: &Cluster, policy: &Policy, pod: &PodFacts) -> bool {
     }
 }
 
+/// The gate that a policy without named ports makes alone; `None` = it isn't for this direction.
+pub(crate) fn gate_of(policy: &Arc<Policy>, direction: Direction) -> Option<Gate> {
+    let section = policy.section(direction)?;
+    let policies = vec![ResolvedPolicy { policy: Arc::clone(policy), ports: NamedPorts::new() }];
+    Some(Gate { kind: section.gate, tiers: vec![Tier { policies, otherwise: section.otherwise }] })
+}
+
 /// The gates of one direction of a pod, from all policies that are for it.
 fn gates(policies: &[&Arc<Policy>], pod: &PodFacts, direction: Direction, settings: &Settings) -> Vec<Gate> {
     let mut tiers: BTreeMap<GateKind, Tier> = BTreeMap::new();

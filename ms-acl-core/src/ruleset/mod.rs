@@ -117,6 +117,29 @@ impl Ruleset {
         Ruleset { family, sets: BTreeMap::new(), chains: BTreeMap::new(), hooks: BTreeMap::new() }
     }
 
+    /// Takes over from another graph the chains and sets that rules here name and that are missing here,
+    /// and what those name in turn.
+    pub fn complete_from(&mut self, other: &Ruleset) {
+        let mut next: Vec<ChainName> = self.chains.keys().cloned().collect();
+        while let Some(name) = next.pop() {
+            let Some(chain) = self.chains.get(&name).cloned() else { continue };
+            for rule in &chain.rules {
+                if let Some(to) = rule.leads_to()
+                    && !self.chains.contains_key(to)
+                    && let Some(chain) = other.chains.get(to)
+                {
+                    self.chains.insert(to.clone(), Arc::clone(chain));
+                    next.push(to.clone());
+                }
+                for set in rule.sets() {
+                    if let Some(held) = other.sets.get(set) {
+                        self.sets.entry(set.clone()).or_insert_with(|| Arc::clone(held));
+                    }
+                }
+            }
+        }
+    }
+
     /// The number of rules in all chains of ours, the jumps from base chains not counted.
     pub fn rule_count(&self) -> usize {
         self.chains.values().map(|chain| chain.rules.len()).sum()

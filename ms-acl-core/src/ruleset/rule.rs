@@ -31,6 +31,22 @@ impl Rule {
         Rule { matches, target, comment: None, provenance: None }
     }
 
+    /// The chain that a packet enters by this rule, by jump or by goto.
+    pub fn leads_to(&self) -> Option<&ChainName> {
+        match &self.target {
+            Target::Jump(to) | Target::Goto(to) => Some(to),
+            _ => None,
+        }
+    }
+
+    /// The sets that it looks into.
+    pub fn sets(&self) -> impl Iterator<Item = &SetName> {
+        self.matches.iter().filter_map(|test| match test {
+            Match::InSet(set, _) | Match::NotInSet(set, _) => Some(set),
+            _ => None,
+        })
+    }
+
     /// Whether a kernel can't tell the two apart.
     pub fn programs_same(&self, other: &Rule) -> bool {
         self.target == other.target && self.matches == other.matches && self.comment == other.comment
@@ -207,7 +223,7 @@ pub enum RejectWith {
 }
 
 /// A comment that the tools show: at most 255 bytes, no control characters, no quotes or backslashes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Comment(Box<str>);
 
 impl Comment {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use anyhow::anyhow;
+use anyhow::ensure;
 use ms_acl_core::lower::acl::{AclDocument, AclFault};
 use tokio::sync::{oneshot, watch};
 
@@ -63,8 +63,8 @@ impl EngineHandle {
     ) -> anyhow::Result<T> {
         let (send, answer) = oneshot::channel();
         let inputs = self.inputs.clone();
-        let sent = tokio::task::spawn_blocking(move || inputs.send(input(send))).await?;
-        sent.map_err(|_| anyhow!("the engine has ended"))?;
+        let is_sent = tokio::task::spawn_blocking(move || inputs.send(input(send)).is_ok()).await?;
+        ensure!(is_sent, "the engine has ended");
         Ok(answer.await?)
     }
 

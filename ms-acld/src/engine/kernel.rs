@@ -5,7 +5,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::{debug, warn};
 use ms_acl_core::diff::{RuleStep, Step, Transaction, diff};
-use ms_acl_core::program::Program;
 use ms_acl_core::ruleset::{Family, Ruleset, Rulesets, SetName};
 use ms_acl_netfilter::watch::Watcher;
 use ms_acl_netfilter::{
@@ -13,6 +12,7 @@ use ms_acl_netfilter::{
     RemoveError, RemoveReport,
 };
 
+use super::desired::Desired;
 use super::quarantine::{Parts, without};
 use crate::source::SourceFault;
 
@@ -56,7 +56,7 @@ impl Plane for Dataplane {
 enum Held {
     /// What the program said last: what it says next is the difference.
     InStep,
-    /// This, as it was read back.
+    /// This, as it was read back or written.
     Observed(Box<Rulesets>),
     /// Not known.
     Unknown,
@@ -66,7 +66,8 @@ enum Held {
 pub(crate) struct Kernel {
     plane: Box<dyn Plane>,
     held: Held,
-    held_rules_at_start: bool,
+    /// What the kernel held at the start, where rules of a former run were in force.
+    former: Option<Rulesets>,
     /// What is wrong with what others have, from the last look.
     findings: Vec<String>,
     /// Whether rules of others stood before our jump at the last look.
@@ -127,11 +128,12 @@ impl Kernel {
     pub(super) fn of(mut plane: Box<dyn Plane>) -> Result<Self, ObserveError> {
         let observed = plane.observe()?;
         let graphs = [&observed.rulesets.v4, &observed.rulesets.v6];
-        let held_rules_at_start = graphs.iter().any(|graph| !graph.hooks.is_empty());
+        let in_force = graphs.iter().any(|graph| !graph.hooks.is_empty());
+        let former = in_force.then(|| observed.rulesets.clone());
         let mut kernel = Kernel {
             plane,
             held: Held::Unknown,
-            held_rules_at_start,
+            former,
             findings: Vec::new(),
             found_contest: false,
             kept: Vec::new(),
@@ -146,30 +148,23 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Whether rules of a former run were in force when this one started.
-    pub(super) fn held_rules_at_start(&self) -> bool {
-        self.held_rules_at_start
+    /// What the kernel held at the start, where rules of a former run were in force.
+    pub(super) fn former(&self) -> Option<&Rulesets> {
+        self.former.as_ref()
     }
 
-    /// The program is a new one: what it says next isn't the difference to what the kernel holds.
-    pub(super) fn expect_difference(&mut self) {
-        if matches!(self.held, Held::InStep) {
-            self.held = Held::Unknown;
-        }
-    }
-
-    /// Brings the kernel to what the program says.
-    pub(super) fn apply(&mut self, program: &mut Program) -> Result<Applied, Refused> {
+    /// Brings the kernel to what is desired.
+    pub(super) fn apply(&mut self, desired: &mut Desired) -> Result<Applied, Refused> {
         let started = Instant::now();
-        let mut transaction = program.take();
-        if !matches!(self.held, Held::InStep) {
-            transaction = self.difference(program)?;
-        }
-        let error = match self.commit(&transaction, started) {
+        let transaction = match desired.take().filter(|_| matches!(self.held, Held::InStep)) {
+            Some(transaction) => transaction,
+            None => self.difference(desired)?,
+        };
+        let error = match self.bring(desired, &transaction, started) {
             // Somebody else was faster: what is there now is read, and that is the end of it.
             Err(error) if matches!(*error.fault, CommitFault::Stale { .. }) => {
-                let transaction = self.difference(program)?;
-                match self.commit(&transaction, started) {
+                let transaction = self.difference(desired)?;
+                match self.bring(desired, &transaction, started) {
                     Err(error) => error,
                     Ok(applied) => return Ok(applied),
                 }
@@ -177,26 +172,39 @@ impl Kernel {
             Err(error) => error,
             Ok(applied) => return Ok(applied),
         };
-        self.apply_rest(program, &error, started);
+        self.apply_rest(desired, &error, started);
         Err(error.into())
     }
 
+    /// Commits a transaction after which the kernel holds what is desired.
+    fn bring(
+        &mut self,
+        desired: &Desired,
+        transaction: &Transaction,
+        started: Instant,
+    ) -> Result<Applied, CommitError> {
+        let applied = self.commit(transaction, started)?;
+        self.held = match desired {
+            Desired::Program(_) => Held::InStep,
+            _ => Held::Observed(Box::new(self.restrict(desired))),
+        };
+        Ok(applied)
+    }
+
     /// Programs what doesn't need what the kernel refuses.
-    fn apply_rest(&mut self, program: &Program, error: &CommitError, started: Instant) {
+    fn apply_rest(&mut self, wanted: &Desired, error: &CommitError, started: Instant) {
         let mut parts = Parts::default();
         let mut more = parts.add(&error.fault);
         let why = error.to_string();
         while more {
             let Ok(observed) = self.plane.observe() else { return };
             let held = self.note(observed);
-            let desired = self.restrict(program.rulesets());
+            let desired = self.restrict(wanted);
             let rest = diff(&held, &without(&desired, &held, &parts));
             let outcome = self.commit(&rest, started);
-            // What the program says next is no difference to this.
-            self.held = Held::Unknown;
             more = outcome.is_err_and(|error| parts.add(&error.fault));
         }
-        let objects = parts.objects(program.rulesets());
+        let objects = wanted.rulesets().map(|graphs| parts.objects(graphs)).unwrap_or_default();
         self.refused = objects
             .into_iter()
             .map(|object| SourceFault {
@@ -209,11 +217,11 @@ impl Kernel {
     }
 
     /// Reads the kernel back and undoes what others did to it.
-    pub(super) fn repair(&mut self, program: &mut Program) -> Result<Applied, Refused> {
+    pub(super) fn repair(&mut self, desired: &mut Desired) -> Result<Applied, Refused> {
         let started = Instant::now();
         self.held = Held::Unknown;
-        program.take();
-        let transaction = self.difference(program)?;
+        desired.take();
+        let transaction = self.difference(desired)?;
         self.kept.clear();
         let repaired =
             transaction.steps.iter().any(|step| !matches!(step, Step::DeleteChains(_) | Step::DeleteSets(_)));
@@ -224,12 +232,12 @@ impl Kernel {
                 self.hook_repairs.push_back(started);
             }
         }
-        let applied = self.commit(&transaction, started)?;
+        let applied = self.bring(desired, &transaction, started)?;
         Ok(Applied { repaired, ..applied })
     }
 
-    /// What is to be done so that the kernel holds what the program says.
-    fn difference(&mut self, program: &Program) -> Result<Transaction, ObserveError> {
+    /// What is to be done so that the kernel holds what is desired.
+    fn difference(&mut self, desired: &Desired) -> Result<Transaction, ObserveError> {
         let held = match std::mem::replace(&mut self.held, Held::Unknown) {
             Held::Observed(held) => *held,
             Held::InStep | Held::Unknown => {
@@ -237,19 +245,19 @@ impl Kernel {
                 self.note(observed)
             }
         };
-        Ok(diff(&held, &self.restrict(program.rulesets())))
+        Ok(diff(&held, &self.restrict(desired)))
     }
 
+    /// Commits a transaction. What the kernel holds then is for the caller to say.
     fn commit(&mut self, transaction: &Transaction, started: Instant) -> Result<Applied, CommitError> {
+        self.held = Held::Unknown;
         let report = match self.plane.commit(transaction) {
             Ok(report) => report,
             Err(error) => {
-                self.held = Held::Unknown;
                 self.remove_members(transaction, error.step);
                 return Err(error);
             }
         };
-        self.held = Held::InStep;
         self.refused.clear();
         self.kept
             .extend(report.kept.iter().map(|kept| format!("{} can't be removed: {}", kept.what, kept.why)));
@@ -276,8 +284,8 @@ impl Kernel {
     }
 
     /// The desired graphs without the families that can't be enforced.
-    fn restrict(&self, desired: &Rulesets) -> Rulesets {
-        let mut desired = desired.clone();
+    fn restrict(&self, desired: &Desired) -> Rulesets {
+        let mut desired = desired.rulesets().cloned().unwrap_or_else(Rulesets::empty);
         for family in Family::BOTH {
             if !self.plane.families().contains(&family) {
                 *desired.family_mut(family) = Ruleset::new(family);
@@ -288,7 +296,7 @@ impl Kernel {
 
     /// The first set whose number of members isn't the desired one.
     pub(super) fn counts_differ(&mut self, desired: &Rulesets) -> Result<Option<SetName>, ObserveError> {
-        if !matches!(self.held, Held::InStep) {
+        if matches!(self.held, Held::Unknown) {
             return Ok(None);
         }
         let counts = self.plane.member_counts()?;

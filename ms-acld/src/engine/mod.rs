@@ -6,10 +6,11 @@
 //! - Every input gets a generation, and is in force once `applied` has reached it.
 //! - The kernel is never changed in a way that isn't the difference to what it holds: after a start, an
 //!   error or a stranger's change it is read back first.
-//! - While something hasn't been read since the start, nothing that the kernel holds is touched.
+//! - While something hasn't been read since the start, nothing of what the kernel held then is loosened.
 //! - No input is lost: what the kernel refuses is tried again.
 
 mod change;
+mod desired;
 mod drift;
 mod fault;
 mod input;
@@ -28,11 +29,11 @@ use log::{debug, info, warn};
 use ms_acl_core::cluster::{Cluster, Event};
 use ms_acl_core::lower::acl::AclDocument;
 use ms_acl_core::model::Settings;
-use ms_acl_core::program::Program;
 use ms_acl_core::ruleset::ObjectRef;
 
 use crate::source::{Batch, SourceState};
 use change::Causes;
+use desired::Desired;
 pub(crate) use drift::watch as watch_drift;
 use fault::Faults;
 pub(crate) use input::{Accepted, EngineHandle, Input, channel};
@@ -43,14 +44,6 @@ pub(crate) use status::{Fixed, Outlet, Snapshot, Status};
 
 /// How many inputs are taken in before the kernel gets its turn.
 const AT_ONCE: usize = 1024;
-
-/// What is desired, as far as it is known.
-enum Desired {
-    /// The source hasn't told everything yet.
-    Listing(Box<Cluster>),
-    /// The graphs follow every event.
-    Program(Box<Program>),
-}
 
 /// The reconcile loop.
 pub(crate) struct Engine {
@@ -139,16 +132,7 @@ impl Engine {
 
     /// Whether there is something to do with the kernel.
     fn is_due(&self) -> bool {
-        matches!(self.desired, Desired::Program(_)) && self.applied < self.generation && self.held().is_none()
-    }
-
-    /// Why the kernel must not be touched: what it holds may stand for something that can't be read.
-    fn held(&self) -> Option<String> {
-        if self.synced_once || self.source.unread.is_empty() || !self.kernel.held_rules_at_start() {
-            return None;
-        }
-        let unread = self.source.unread.join("; ");
-        Some(format!("the rules of the last run stay untouched until everything has been read: {unread}"))
+        self.desired.rulesets().is_some() && self.applied < self.generation
     }
 
     fn take(&mut self, input: Input) {
@@ -158,8 +142,8 @@ impl Engine {
                 self.generation += 1;
                 self.pace.fresh();
                 self.causes.add(cause);
-                self.event(Event::Acl(document));
-                let warnings = fault::acl_warnings(self.cluster());
+                self.desired.apply(Event::Acl(document));
+                let warnings = fault::acl_warnings(self.desired.cluster());
                 // A caller that went away doesn't change what it asked for.
                 let _ = reply.send(Accepted { generation: self.generation, warnings });
             }
@@ -177,13 +161,14 @@ impl Engine {
     fn objects(&mut self, batch: Batch) {
         match self.desired {
             Desired::Listing(_) => self.causes.add("start".to_owned()),
-            Desired::Program(_) if batch.inputs > 0 => {
+            _ if batch.inputs > 0 => {
                 self.generation += batch.inputs;
                 self.pace.fresh();
                 self.causes.add(batch.cause);
             }
-            Desired::Program(_) => {}
+            _ => {}
         }
+        let mut events = Vec::with_capacity(batch.events.len());
         for sourced in batch.events {
             match &sourced.event {
                 Event::Apply(object) => {
@@ -197,34 +182,18 @@ impl Engine {
                 }
                 Event::Acl(_) => {}
             }
-            self.event(sourced.event);
+            events.push(sourced.event);
         }
+        self.desired.apply_all(events);
         self.source = batch.state;
-        if self.source.listed
-            && let Desired::Listing(cluster) = &mut self.desired
-        {
-            let program = Program::new(std::mem::take(&mut **cluster), self.settings.clone());
-            self.desired = Desired::Program(Box::new(program));
-            self.kernel.expect_difference();
-        }
-    }
-
-    fn event(&mut self, event: Event) {
-        match &mut self.desired {
-            Desired::Program(program) => program.apply(event),
-            Desired::Listing(cluster) => match event {
-                Event::Apply(object) => cluster.apply(object),
-                Event::Undecodable(error) => cluster.apply_undecodable(&error),
-                Event::Delete(object) => cluster.delete(&object),
-                Event::Acl(document) => cluster.set_acl(document),
-            },
-        }
-    }
-
-    fn cluster(&self) -> &Cluster {
-        match &self.desired {
-            Desired::Listing(cluster) => cluster,
-            Desired::Program(program) => program.cluster(),
+        if self.source.listed {
+            let may_stand = !self.source.unread.is_empty() && !self.synced_once;
+            let former = self.kernel.former().filter(|_| may_stand);
+            if former.is_some() && matches!(self.desired, Desired::Listing(_)) {
+                let unread = self.source.unread.join("; ");
+                warn!("the rules of the last run stay beside what is known until all can be read: {unread}");
+            }
+            self.desired.settle(&self.settings, former);
         }
     }
 
@@ -244,24 +213,22 @@ impl Engine {
 
     /// Brings the kernel to what is desired.
     fn apply(&mut self) {
-        let Desired::Program(program) = &mut self.desired else { return };
-        let outcome = self.kernel.apply(program);
+        let outcome = self.kernel.apply(&mut self.desired);
         self.settle(outcome, None);
     }
 
     /// Reads the kernel back and repairs what others changed.
     fn look(&mut self) {
-        let Desired::Program(program) = &mut self.desired else { return };
-        let outcome = self.kernel.repair(program);
+        let outcome = self.kernel.repair(&mut self.desired);
         self.pace.looked(Instant::now(), self.kernel.found_contest());
         self.settle(outcome, Some("drift"));
     }
 
     /// Compares how many members the sets have, and reads everything back if that differs.
     fn count(&mut self) {
-        let Desired::Program(program) = &self.desired else { return };
+        let Some(rulesets) = self.desired.rulesets() else { return };
         self.pace.counted(Instant::now());
-        match self.kernel.counts_differ(program.rulesets()) {
+        match self.kernel.counts_differ(rulesets) {
             Ok(None) => {}
             Ok(Some(set)) => {
                 debug!("somebody else changed the members of {set}");
@@ -303,9 +270,9 @@ impl Engine {
     fn preview(&self, document: Arc<AclDocument>) -> Preview {
         let rulesets = match &self.desired {
             Desired::Program(program) => Some(program.rulesets()),
-            Desired::Listing(_) => None,
+            Desired::Listing(_) | Desired::Held(_) => None,
         };
-        preview::preview(self.generation, self.cluster(), rulesets, &self.settings, document)
+        preview::preview(self.generation, self.desired.cluster(), rulesets, &self.settings, document)
     }
 
     fn shutdown(&mut self, remove: bool) {
@@ -320,27 +287,18 @@ impl Engine {
     }
 
     fn publish(&mut self) {
-        let cluster = match &self.desired {
-            Desired::Listing(cluster) => cluster,
-            Desired::Program(program) => program.cluster(),
-        };
         let kernel = self.kernel.faults();
+        let cluster = self.desired.cluster();
         let faults = self.faults.lately(cluster, &self.origins, &self.source.faults, kernel);
-        let (rulesets, local_pods) = match &self.desired {
-            Desired::Program(program) => (Some(program.rulesets()), program.local_pods()),
-            Desired::Listing(_) => (None, 0),
-        };
         let mut not_ready = Vec::new();
         if !self.source.listed {
             not_ready.push("the source hasn't been read yet".to_owned());
         }
-        not_ready.extend(self.source.unread.iter().filter(|_| !self.synced_once).cloned());
+        not_ready.extend(self.source.unread.iter().chain(&self.source.stale).cloned());
         if !self.synced_once && not_ready.is_empty() {
             let why = self.last_error.as_deref().unwrap_or("the kernel isn't programmed yet");
             not_ready.push(why.to_owned());
         }
-        let held = self.held();
-        let failed = if held.is_some() { self.generation } else { self.failed };
         let synced = self.applied == self.generation
             && self.source.listed
             && self.source.live
@@ -351,12 +309,12 @@ impl Engine {
             generation: self.generation,
             applied: self.applied,
             synced,
-            counts: self.cluster().counts(),
-            local_pods,
-            last_error: self.last_error.clone().or(held),
+            counts: cluster.counts(),
+            local_pods: self.desired.local_pods(),
+            last_error: self.last_error.clone(),
             faults,
         };
-        self.outlet.publish(live, rulesets, &self.kernel, not_ready, failed);
+        self.outlet.publish(live, self.desired.rulesets(), &self.kernel, not_ready, self.failed);
     }
 }
 

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ms_acl_core::ruleset::{
-    Chain, ChainName, Family, Match, ObjectRef, Rule, Ruleset, Rulesets, SetName, Target,
-};
+use ms_acl_core::ruleset::{Chain, ChainName, Family, ObjectRef, Rule, Ruleset, Rulesets, SetName, Target};
 use ms_acl_netfilter::CommitFault;
 
 /// Chains and sets that the kernel refuses.
@@ -51,7 +49,7 @@ impl Parts {
     }
 
     fn name_set(&self, rule: &Rule) -> bool {
-        sets_of(rule).any(|set| self.sets.contains(set))
+        rule.sets().any(|set| self.sets.contains(set))
     }
 }
 
@@ -73,7 +71,7 @@ fn family_without(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> Ruleset {
     for (name, chain) in &desired.chains {
         if !blocked.contains(name) {
             let former = held.chains.get(name);
-            let chain = if chain.rules.iter().any(|rule| leads_to(rule).is_some_and(&missing)) {
+            let chain = if chain.rules.iter().any(|rule| rule.leads_to().is_some_and(&missing)) {
                 Arc::new(dispatch_without(chain, former, &missing))
             } else {
                 Arc::clone(chain)
@@ -99,7 +97,8 @@ fn family_without(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> Ruleset {
             possible.hooks.insert(*hook, name.clone());
         }
     }
-    keep_what_is_named(&mut possible, held);
+    // What stays as it was needs what it names.
+    possible.complete_from(held);
     possible
 }
 
@@ -117,7 +116,7 @@ fn blocked(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> BTreeSet<ChainNa
         .collect();
     loop {
         let needs_blocked = |rule: &Rule| {
-            leads_to(rule)
+            rule.leads_to()
                 .is_some_and(|to| blocked.contains(to) && !held.chains.contains_key(to) && !is_group(to))
         };
         let more: Vec<ChainName> = desired
@@ -145,7 +144,7 @@ fn dispatch_without(
         .map(|rule| (format!("{:?}", rule.matches), rule))
         .collect();
     let rules = chain.rules.iter().map(|rule| {
-        if !leads_to(rule).is_some_and(missing) {
+        if !rule.leads_to().is_some_and(missing) {
             return rule.clone();
         }
         match former.get(&format!("{:?}", rule.matches)) {
@@ -154,42 +153,6 @@ fn dispatch_without(
         }
     });
     Chain { rules: rules.collect(), ..chain.clone() }
-}
-
-/// What stays as it was needs what it names.
-fn keep_what_is_named(possible: &mut Ruleset, held: &Ruleset) {
-    let mut next: Vec<ChainName> = possible.chains.keys().cloned().collect();
-    while let Some(name) = next.pop() {
-        let Some(chain) = possible.chains.get(&name).cloned() else { continue };
-        for rule in &chain.rules {
-            if let Some(to) = leads_to(rule)
-                && !possible.chains.contains_key(to)
-                && let Some(chain) = held.chains.get(to)
-            {
-                possible.chains.insert(to.clone(), Arc::clone(chain));
-                next.push(to.clone());
-            }
-            for set in sets_of(rule) {
-                if let Some(held) = held.sets.get(set) {
-                    possible.sets.entry(set.clone()).or_insert_with(|| Arc::clone(held));
-                }
-            }
-        }
-    }
-}
-
-fn leads_to(rule: &Rule) -> Option<&ChainName> {
-    match &rule.target {
-        Target::Jump(to) | Target::Goto(to) => Some(to),
-        _ => None,
-    }
-}
-
-fn sets_of(rule: &Rule) -> impl Iterator<Item = &SetName> {
-    rule.matches.iter().filter_map(|test| match test {
-        Match::InSet(set, _) | Match::NotInSet(set, _) => Some(set),
-        _ => None,
-    })
 }
 
 /// Whether a chain is a group's, to which dispatch leads.
@@ -228,7 +191,7 @@ mod tests {
 
     fn set_of(graphs: &Rulesets, policy: &str) -> SetName {
         let chain = policy_chain(graphs, policy);
-        sets_of(&graphs.v4.chains[&chain].rules[0]).next().unwrap().clone()
+        graphs.v4.chains[&chain].rules[0].sets().next().unwrap().clone()
     }
 
     fn policy_chain(graphs: &Rulesets, policy: &str) -> ChainName {
@@ -261,8 +224,8 @@ mod tests {
 
     fn dangles(graph: &Ruleset) -> bool {
         graph.chains.values().flat_map(|chain| &chain.rules).any(|rule| {
-            leads_to(rule).is_some_and(|to| !graph.chains.contains_key(to))
-                || sets_of(rule).any(|set| !graph.sets.contains_key(set))
+            rule.leads_to().is_some_and(|to| !graph.chains.contains_key(to))
+                || rule.sets().any(|set| !graph.sets.contains_key(set))
         })
     }
 

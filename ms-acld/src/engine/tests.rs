@@ -159,15 +159,79 @@ fn what_a_file_that_was_never_read_may_stand_for_stays_untouched() {
     first.end();
     let second = start(Some(held.clone()));
     second.engine.send(batch(vec![pod("a", "10.0.0.1")], &["p.yaml: does not parse"]));
-    let snapshot = second.wait(|snapshot| snapshot.status.last_error.is_some());
+    let snapshot = second.wait(|snapshot| snapshot.status.applied == 1);
     assert_eq!(snapshot.not_ready, ["p.yaml: does not parse"]);
-    assert!(snapshot.status.last_error.as_deref().unwrap().contains("p.yaml"));
+    assert!(!snapshot.status.synced);
+    second.engine.send(Input::Drift { what: "a test".to_owned() });
     std::thread::sleep(Duration::from_millis(100));
-    assert_eq!((second.engine.snapshot().status.applied, second.held() == held), (0, true));
+    assert!(second.held() == held, "nothing is missing, and nothing is repaired that isn't broken");
     second.engine.send(batch(vec![policy("p")], &[]));
     second.wait(|snapshot| snapshot.status.synced && snapshot.not_ready.is_empty());
     assert_eq!(second.state.lock().unwrap().commits, 0);
     second.end();
+}
+
+#[test]
+fn what_is_known_is_enforced_beside_what_was_never_read() {
+    let first = start(None);
+    first.engine.send(batch(vec![policy("p"), pod("a", "10.0.0.1")], &[]));
+    first.wait(|snapshot| snapshot.status.synced);
+    let before = first.held();
+    first.end();
+    let unread = &["p.yaml: does not parse"];
+    let second = start(Some(before.clone()));
+    second.engine.send(batch(vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2"), policy("q")], unread));
+    second.wait(|snapshot| snapshot.status.applied == 1);
+    let both = second.held();
+    let governed = |graphs: &Rulesets, address: &str| {
+        let text = ms_acl_core::render::iptables_save(&graphs.v4);
+        text.contains(&format!("-A MS-INGRESS -d {address}/32"))
+    };
+    assert!(governed(&both, "10.0.0.1") && governed(&both, "10.0.0.2"));
+    let names = |graphs: &Rulesets| graphs.v4.chains.keys().cloned().collect::<Vec<_>>();
+    let policies = |graphs: &Rulesets| {
+        names(graphs).into_iter().filter(|name| name.as_str().starts_with("MS-P-")).collect::<Vec<_>>()
+    };
+    assert!(policies(&before).iter().all(|name| policies(&both).contains(name)), "the unread policy stays");
+    assert!(policies(&both).len() > policies(&before).len(), "the new one joins it");
+
+    // What is known goes when it is gone, and the end of the hold leaves what is known.
+    second.engine.send(Input::Objects(Batch {
+        events: vec![SourcedEvent { event: Event::Delete(policy("q").reference()), origin: "".into() }],
+        inputs: 1,
+        cause: "a test".to_owned(),
+        state: SourceState {
+            unread: unread.iter().map(|&file| file.to_owned()).collect(),
+            live: true,
+            listed: true,
+            ..SourceState::default()
+        },
+    }));
+    second.wait(|snapshot| snapshot.status.applied == 2);
+    assert_eq!(policies(&second.held()), policies(&before));
+    assert!(!governed(&second.held(), "10.0.0.2"));
+    second.engine.send(batch(Vec::new(), &[]));
+    second.wait(|snapshot| snapshot.status.synced);
+    assert!(!governed(&second.held(), "10.0.0.1"));
+    second.end();
+}
+
+#[test]
+fn a_file_that_breaks_later_is_told_by_readyz_and_heals() {
+    let running = start(None);
+    running.engine.send(batch(vec![pod("a", "10.0.0.1")], &[]));
+    running.wait(|snapshot| snapshot.status.synced && snapshot.not_ready.is_empty());
+    let stale = |stale: &[&str]| {
+        let stale = stale.iter().map(|&file| file.to_owned()).collect();
+        let state = SourceState { stale, live: true, listed: true, ..SourceState::default() };
+        Input::Objects(Batch { inputs: 1, state, ..Batch::default() })
+    };
+    running.engine.send(stale(&["a.yaml: does not parse"]));
+    let snapshot = running.wait(|snapshot| !snapshot.not_ready.is_empty());
+    assert_eq!(snapshot.not_ready, ["a.yaml: does not parse"]);
+    running.engine.send(stale(&[]));
+    running.wait(|snapshot| snapshot.not_ready.is_empty());
+    running.end();
 }
 
 #[test]

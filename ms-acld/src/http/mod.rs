@@ -7,6 +7,7 @@ mod access;
 mod answer;
 mod body;
 mod condition;
+mod places;
 mod policy;
 mod router;
 mod server;

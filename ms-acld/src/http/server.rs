@@ -3,9 +3,7 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use hyper::service::service_fn;
@@ -14,14 +12,13 @@ use hyper_util::server::conn::auto::Builder;
 use log::{debug, warn};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::Api;
+use super::places::{Place, Places};
 use super::router::{Call, answer};
 use crate::args::Bind;
 
-/// How many connections there may be; more are closed at once.
-const MAX_CONNECTIONS: usize = 256;
 /// How long the head of a request may take.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// The largest head of a request.
@@ -68,7 +65,7 @@ pub(crate) async fn serve(
     mut end: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener).context("can't serve the HTTP API")?;
-    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Places::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -83,39 +80,36 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
-            warn!("{MAX_CONNECTIONS} connections are open: another one from {caller} is closed");
+        let caller = SocketAddr::new(caller.ip().to_canonical(), caller.port());
+        let Some(seat) = places.take(caller.ip().is_loopback()) else {
+            warn!("all connections are busy: another one from {caller} is closed");
             continue;
         };
         let (api, end) = (Arc::clone(&api), end.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(api, stream, caller, end).await {
+            if let Err(error) = connection(api, stream, (caller, &seat.place), end).await {
                 debug!("connection of {caller}: {error}");
             }
-            drop(permit);
+            drop(seat);
         });
     }
-    // Every connection has given its place back.
-    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = tokio::time::timeout(FAREWELL, free.acquire_many(all)).await;
+    let _ = tokio::time::timeout(FAREWELL, places.all_given_back()).await;
     Ok(())
 }
 
 async fn connection(
     api: Arc<Api>,
     stream: TcpStream,
-    caller: SocketAddr,
+    (caller, place): (SocketAddr, &Arc<Place>),
     mut end: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let caller = SocketAddr::new(caller.ip().to_canonical(), caller.port());
     stream.set_nodelay(true)?;
-    let activity = Arc::new(Activity::new());
     let service = service_fn(|request| {
         let api = Arc::clone(&api);
-        let request_activity = Activity::begin(&activity);
+        let answering = place.begin();
         async move {
             let response = answer(api, Call { request, caller }).await;
-            drop(request_activity);
+            drop(answering);
             Ok::<_, Infallible>(response)
         }
     });
@@ -139,8 +133,9 @@ async fn connection(
         tokio::select! {
             outcome = connection.as_mut() => return outcome,
             _ = end.wait_for(|end| *end) => break,
-            () = tokio::time::sleep(activity.left(IDLE)) => {
-                if activity.left(IDLE).is_zero() {
+            () = place.wanted() => break,
+            () = tokio::time::sleep(place.left(IDLE)) => {
+                if place.left(IDLE).is_zero() {
                     break;
                 }
             }
@@ -149,38 +144,4 @@ async fn connection(
     connection.as_mut().graceful_shutdown();
     // What doesn't end by itself is cut off.
     tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
-}
-
-/// Whether a connection is used.
-struct Activity(Mutex<(usize, Instant)>);
-
-impl Activity {
-    fn new() -> Self {
-        Activity(Mutex::new((0, Instant::now())))
-    }
-
-    /// A request is answered until what this returns is dropped.
-    fn begin(activity: &Arc<Activity>) -> Answering {
-        activity.update(|(open, last)| (open + 1, last));
-        Answering(Arc::clone(activity))
-    }
-
-    fn update(&self, change: impl FnOnce((usize, Instant)) -> (usize, Instant)) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = change(*state);
-    }
-
-    /// How long it may still be without a request.
-    fn left(&self, limit: Duration) -> Duration {
-        let (open, last) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open > 0 { limit } else { limit.saturating_sub(last.elapsed()) }
-    }
-}
-
-struct Answering(Arc<Activity>);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.update(|(open, _)| (open - 1, Instant::now()));
-    }
 }

@@ -36,6 +36,8 @@ pub(crate) struct SourceState {
     /// What it has not been able to read since the start, a sentence each: what the kernel holds on its
     /// account is not known.
     pub(crate) unread: Vec<String>,
+    /// What it can't read now of which it knows an earlier version, a sentence each: that one is in force.
+    pub(crate) stale: Vec<String>,
     /// Whether it has told everything that it knows once.
     pub(crate) listed: bool,
     /// Whether it sees changes as they happen.

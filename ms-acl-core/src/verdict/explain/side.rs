@@ -6,9 +6,10 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::fit::{self, Fit, Subject};
 use super::{GateDecision, KernelRule, Nearest, Reason, RuleName, Side, words};
+use crate::compile::Role;
 use crate::compile::{EGRESS, INGRESS};
 use crate::model::{Action, Settings};
-use crate::render::{Role, iptables_rule};
+use crate::render::iptables_rule;
 use crate::resolve::{Gate, Tier, local_pod};
 use crate::ruleset::{ChainName, Direction, Family, GateKind, Hook, Match, Ruleset, Target};
 use crate::verdict::flow::{Nodes, node_addresses, verdict};

@@ -167,6 +167,9 @@ impl Folder {
             };
             if let Some(why) = &file.fault {
                 state.faults.push(fault(format!("the file {why}; {stands}")));
+                if file.read {
+                    state.stale.push(format!("{origin}: {why}; {stands}"));
+                }
             }
             for finding in &file.findings {
                 match finding {

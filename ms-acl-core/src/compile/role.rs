@@ -1,6 +1,6 @@
 //! What a chain stands for, by its name.
 
-use crate::compile::{ACCEPT, ADMIN, ALLOW, EGRESS, INGRESS, PASS, REJECT};
+use super::{ACCEPT, ADMIN, ALLOW, EGRESS, INGRESS, PASS, REJECT};
 use crate::ruleset::{ChainName, Direction};
 
 /// What a chain stands for.

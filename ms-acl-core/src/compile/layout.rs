@@ -5,25 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::Role;
-use crate::compile::{EGRESS, INGRESS};
-use crate::ruleset::{Chain, ChainName, Direction, GateKind, Match, Rule, Ruleset, Target};
+use super::{EGRESS, INGRESS, Role};
+use crate::ruleset::{Chain, ChainName, Comment, Direction, GateKind, Match, Rule, Ruleset, Target};
 
 /// A gate's chain and what it holds.
 #[derive(Debug, Clone)]
-pub(super) struct GateLayout<'a> {
+pub(crate) struct GateLayout<'a> {
     /// The gate's chain.
-    pub(super) chain: &'a ChainName,
+    pub(crate) chain: &'a ChainName,
     /// Which gate; `None` where nothing tells.
-    pub(super) kind: Option<GateKind>,
-    /// The chains of its policies, in order.
-    pub(super) policies: Vec<&'a ChainName>,
+    pub(crate) kind: Option<GateKind>,
+    /// The chains of its policies, in order, each with the text on the jump to it.
+    pub(crate) policies: Vec<(&'a ChainName, Option<&'a Comment>)>,
     /// What happens when no policy decides; `None`: it passes.
-    pub(super) otherwise: Option<&'a Rule>,
+    pub(crate) otherwise: Option<&'a Rule>,
 }
 
 /// The groups of one direction, each with the addresses of its pods.
-pub(super) fn groups(graph: &Ruleset, direction: Direction) -> BTreeMap<&ChainName, Vec<IpNet>> {
+pub(crate) fn groups(graph: &Ruleset, direction: Direction) -> BTreeMap<&ChainName, Vec<IpNet>> {
     let root = match direction {
         Direction::Egress => EGRESS,
         Direction::Ingress => INGRESS,
@@ -33,7 +32,7 @@ pub(super) fn groups(graph: &Ruleset, direction: Direction) -> BTreeMap<&ChainNa
     let dispatch = std::iter::once(root).chain(dispatch_below(graph, root));
     for rule in dispatch.filter_map(|name| graph.chains.get(name)).flat_map(|chain| &chain.rules) {
         if let (Some(name), [Match::Source(net) | Match::Destination(net)]) =
-            (leads_to(rule), &rule.matches[..])
+            (rule.leads_to(), &rule.matches[..])
             && Role::of(name).is_group()
         {
             groups.entry(name).or_default().push(*net);
@@ -47,11 +46,11 @@ pub(super) fn groups(graph: &Ruleset, direction: Direction) -> BTreeMap<&ChainNa
 }
 
 /// The chains of dispatch below one of them.
-pub(super) fn dispatch_below<'a>(graph: &'a Ruleset, root: &ChainName) -> BTreeSet<&'a ChainName> {
+pub(crate) fn dispatch_below<'a>(graph: &'a Ruleset, root: &ChainName) -> BTreeSet<&'a ChainName> {
     let mut found = BTreeSet::new();
     let mut open: Vec<&Chain> = graph.chains.get(root).into_iter().map(|chain| &**chain).collect();
     while let Some(chain) = open.pop() {
-        for name in chain.rules.iter().filter_map(leads_to) {
+        for name in chain.rules.iter().filter_map(Rule::leads_to) {
             if matches!(Role::of(name), Role::Dispatch(_)) && found.insert(name) {
                 open.extend(graph.chains.get(name).map(|chain| &**chain));
             }
@@ -60,20 +59,13 @@ pub(super) fn dispatch_below<'a>(graph: &'a Ruleset, root: &ChainName) -> BTreeS
     found
 }
 
-fn leads_to(rule: &Rule) -> Option<&ChainName> {
-    match &rule.target {
-        Target::Goto(name) | Target::Jump(name) => Some(name),
-        _ => None,
-    }
-}
-
 /// The gates of a group, in order.
-pub(super) fn gates<'a>(graph: &'a Ruleset, group: &ChainName) -> Vec<GateLayout<'a>> {
+pub(crate) fn gates<'a>(graph: &'a Ruleset, group: &ChainName) -> Vec<GateLayout<'a>> {
     called(graph, group).map(|(chain, _)| gate(graph, chain)).collect()
 }
 
 /// A gate's layout.
-pub(super) fn gate<'a>(graph: &'a Ruleset, chain: &'a ChainName) -> GateLayout<'a> {
+pub(crate) fn gate<'a>(graph: &'a Ruleset, chain: &'a ChainName) -> GateLayout<'a> {
     let policies: Vec<(&ChainName, &Rule)> = called(graph, chain).collect();
     let own = graph.chains.get(chain).into_iter().flat_map(|chain| &chain.rules);
     let below =
@@ -84,7 +76,7 @@ pub(super) fn gate<'a>(graph: &'a Ruleset, chain: &'a ChainName) -> GateLayout<'
     GateLayout {
         chain,
         kind: by_provenance.or_else(by_comment),
-        policies: policies.iter().map(|(name, _)| *name).collect(),
+        policies: policies.iter().map(|(name, jump)| (*name, jump.comment.as_ref())).collect(),
         otherwise: own.clone().next_back().filter(|rule| rule.matches.is_empty() && is_verdict(&rule.target)),
     }
 }
