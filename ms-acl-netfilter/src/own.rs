@@ -6,6 +6,9 @@ use ms_acl_core::ruleset::{ChainName, Family, SetKind, SetName, SetRole};
 pub const JUMP_COMMENT: &str = "ms-acl";
 /// The tag in the user data of every chain of ours.
 pub const CHAIN_TAG: &str = "ms-acl";
+/// The tag in the user data of a table and of base chains that weren't there before us: they go with our rules,
+/// unless somebody else uses them by then.
+pub const PLACE_TAG: &str = "made by ms-acl";
 /// The operator's chain: created empty, never changed.
 pub const ADMIN_CHAIN: &str = "MS-ADMIN";
 

@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{
-    chain, every_rule, everything, graph_of, in_namespace, open, operators, ours, policy, program,
+    OnDrop, chain, every_rule, everything, graph_of, in_namespace, open, operators, ours, policy, program,
     program_and_check, restore_tool, rule, run, run_with, save, set, set_name, some_members, try_run,
 };
 use ms_acl_core::diff::{ChainEdit, RuleStep, Step, Transaction, diff};
@@ -665,15 +665,6 @@ fn after_a_refused_batch_the_rest_can_be_sent_at_once() {
         dataplane.commit(&diff(&desired, &good)).unwrap();
         assert_eq!(diff(&dataplane.observe().unwrap().rulesets, &good).steps, []);
     });
-}
-
-/// Does something when it goes out of scope.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
 }
 
 #[test]

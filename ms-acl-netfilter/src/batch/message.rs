@@ -4,7 +4,7 @@
 use ms_acl_core::ruleset::{Family, Hook};
 
 use crate::netlink::{Attribute, Attributes, Message, Writer, flag, subsystem};
-use crate::own::CHAIN_TAG;
+use crate::own::{CHAIN_TAG, PLACE_TAG};
 use crate::xtables::Encoded;
 
 const TABLE: &str = "filter";
@@ -12,6 +12,7 @@ const TABLE: &str = "filter";
 /// Commands of the nf_tables subsystem.
 pub(crate) mod command {
     pub(crate) const NEW_TABLE: u16 = 0;
+    pub(crate) const GET_TABLE: u16 = 1;
     pub(crate) const DELETE_TABLE: u16 = 2;
     pub(crate) const NEW_CHAIN: u16 = 3;
     pub(crate) const GET_CHAIN: u16 = 4;
@@ -22,13 +23,31 @@ pub(crate) mod command {
     pub(crate) const GET_GENERATION: u16 = 16;
 }
 
+mod table {
+    pub(super) const NAME: u16 = 1;
+    pub(super) const FLAGS: u16 = 2;
+    pub(super) const USES: u16 = 3;
+    pub(super) const USERDATA: u16 = 6;
+    /// A flag: nothing in the table judges packets.
+    pub(super) const DORMANT: u32 = 1;
+}
+
 mod chain {
     pub(super) const TABLE: u16 = 1;
     pub(super) const NAME: u16 = 3;
     pub(super) const HOOK: u16 = 4;
+    pub(super) const POLICY: u16 = 5;
+    pub(super) const USES: u16 = 6;
+    pub(super) const TYPE: u16 = 7;
     pub(super) const USERDATA: u16 = 12;
     pub(super) const HOOK_NUMBER: u16 = 1;
+    pub(super) const HOOK_PRIORITY: u16 = 2;
+    /// The policy that lets pass.
+    pub(super) const ACCEPT: u32 = 1;
 }
+
+/// The number of the ruleset's generation, in the answer to a question for it.
+pub(crate) const GENERATION: u16 = 1;
 
 pub(super) mod rule {
     pub(crate) const TABLE: u16 = 1;
@@ -63,12 +82,59 @@ fn message(command: u16, flags: u16, family: Family) -> Writer {
     Writer::new(subsystem::NFTABLES, command, flags, family_number(family))
 }
 
+/// Creates the table `filter` with a tag that says who made it; one that exists already is no error and stays
+/// as it is.
+pub(crate) fn new_table(family: Family) -> Vec<u8> {
+    let mut writer = message(command::NEW_TABLE, flag::CREATE, family);
+    writer.text(table::NAME, TABLE);
+    writer.bytes(table::USERDATA, &comment(PLACE_TAG));
+    writer.finish()
+}
+
+/// Asks for the table `filter`.
+pub(crate) fn get_table(family: Family) -> Vec<u8> {
+    let mut writer = message(command::GET_TABLE, 0, family);
+    writer.text(table::NAME, TABLE);
+    writer.finish()
+}
+
+/// Deletes the table `filter`, if nothing is in it.
+pub(crate) fn delete_table(family: Family) -> Vec<u8> {
+    let mut writer = message(command::DELETE_TABLE, flag::NOT_RECURSIVE, family);
+    writer.text(table::NAME, TABLE);
+    writer.finish()
+}
+
+/// Creates a base chain of the table `filter` with a tag that says who made it; one that exists already is no
+/// error, and its policy is never touched, because none is sent.
+pub(crate) fn new_base_chain(family: Family, hook: Hook) -> Vec<u8> {
+    let mut writer = message(command::NEW_CHAIN, flag::CREATE, family);
+    writer.text(chain::TABLE, TABLE);
+    writer.text(chain::NAME, hook.chain());
+    writer.nest(chain::HOOK, |nest| {
+        nest.be32(chain::HOOK_NUMBER, hook_number(hook));
+        nest.be32(chain::HOOK_PRIORITY, 0);
+    });
+    writer.text(chain::TYPE, "filter");
+    writer.bytes(chain::USERDATA, &comment(PLACE_TAG));
+    writer.finish()
+}
+
+/// The kernel's number of a hook.
+fn hook_number(hook: Hook) -> u32 {
+    match hook {
+        Hook::Input => 1,
+        Hook::Forward => 2,
+        Hook::Output => 3,
+    }
+}
+
 /// Creates a chain of ours with its tag; one that exists already is no error.
 pub(crate) fn new_chain(family: Family, name: &str) -> Vec<u8> {
     let mut writer = message(command::NEW_CHAIN, flag::CREATE, family);
     writer.text(chain::TABLE, TABLE);
     writer.text(chain::NAME, name);
-    writer.bytes(chain::USERDATA, &tag());
+    writer.bytes(chain::USERDATA, &comment(CHAIN_TAG));
     writer.finish()
 }
 
@@ -140,6 +206,33 @@ pub(crate) fn get_generation() -> Vec<u8> {
     Writer::new(subsystem::NFTABLES, command::GET_GENERATION, 0, 0).finish()
 }
 
+/// The table `filter`, as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListedTable {
+    /// Whether we made it.
+    pub(crate) made_by_us: bool,
+    /// Whether nothing in it judges packets.
+    pub(crate) dormant: bool,
+    /// How many chains, sets and other things are in it.
+    pub(crate) uses: u32,
+}
+
+impl ListedTable {
+    /// Reads the answer to a question for it.
+    pub(crate) fn read(message: &Message<'_>) -> Option<Self> {
+        let attributes = message.attributes();
+        if !is(message, command::NEW_TABLE) || attributes.get(table::NAME)?.text()? != TABLE {
+            return None;
+        }
+        let number = |kind| attributes.get(kind).and_then(Attribute::be32);
+        Some(ListedTable {
+            made_by_us: attributes.get(table::USERDATA).is_some_and(|data| is_tag(data, PLACE_TAG)),
+            dormant: number(table::FLAGS).unwrap_or(0) & table::DORMANT != 0,
+            uses: number(table::USES).unwrap_or(u32::MAX),
+        })
+    }
+}
+
 /// A chain of the table `filter`, from a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListedChain {
@@ -148,6 +241,8 @@ pub(crate) struct ListedChain {
     pub(crate) tagged: bool,
     /// Whether packets enter it from the network stack.
     pub(crate) base: bool,
+    /// Whether it is a base chain that we made and that holds nothing and lets everything pass.
+    pub(crate) made_and_idle: bool,
     /// Which of the three hooks it is, by its name and its hook's number.
     pub(crate) hook: Option<Hook>,
 }
@@ -161,12 +256,15 @@ impl ListedChain {
         }
         let name = attributes.get(chain::NAME)?.text()?.to_owned();
         let number = attributes.get(chain::HOOK).map(|hook| hook.nested().get(chain::HOOK_NUMBER)?.be32());
-        let hook = [(Hook::Input, 1), (Hook::Forward, 2), (Hook::Output, 3)]
+        let hook = [Hook::Input, Hook::Forward, Hook::Output]
             .into_iter()
-            .find(|(hook, at)| number == Some(Some(*at)) && hook.chain() == name)
-            .map(|(hook, _)| hook);
-        let tagged = attributes.get(chain::USERDATA).is_some_and(|userdata| is_tag(userdata.value));
-        Some(ListedChain { name, tagged, base: number.is_some(), hook })
+            .find(|hook| number == Some(Some(hook_number(*hook))) && hook.chain() == name);
+        let carries = |tag| attributes.get(chain::USERDATA).is_some_and(|data| is_tag(data, tag));
+        let base = number.is_some();
+        let is = |kind, value| attributes.get(kind).and_then(Attribute::be32) == Some(value);
+        let idle = is(chain::USES, 0) && is(chain::POLICY, chain::ACCEPT);
+        let made_and_idle = base && carries(PLACE_TAG) && idle;
+        Some(ListedChain { name, tagged: carries(CHAIN_TAG), base, made_and_idle, hook })
     }
 }
 
@@ -196,14 +294,14 @@ impl<'a> ListedRule<'a> {
     }
 }
 
-/// The user data of a chain of ours: type, length, text, NUL.
-fn tag() -> Vec<u8> {
-    let length = u8::try_from(CHAIN_TAG.len() + 1).unwrap_or(u8::MAX);
-    [&[USERDATA_COMMENT, length], CHAIN_TAG.as_bytes(), &[0]].concat()
+/// User data that is a comment: type, length, text, NUL.
+fn comment(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len() + 1).unwrap_or(u8::MAX);
+    [&[USERDATA_COMMENT, length], text.as_bytes(), &[0]].concat()
 }
 
-fn is_tag(userdata: &[u8]) -> bool {
-    comment_in(userdata) == Some(CHAIN_TAG)
+fn is_tag(userdata: Attribute<'_>, tag: &str) -> bool {
+    comment_in(userdata.value) == Some(tag)
 }
 
 /// The comment in the user data of a chain or a rule: entries of a type, a length, and a value.
@@ -257,10 +355,11 @@ mod tests {
 
     #[test]
     fn our_tag_is_recognised_among_other_user_data() {
-        assert!(is_tag(&tag()));
-        assert!(is_tag(&[&[0x80, 2, 1, 2][..], &tag()].concat()));
-        assert!(!is_tag(&[0, 3, b'a', b'b', 0]));
-        assert!(!is_tag(&[0, 200, b'm']));
-        assert!(!is_tag(&[]));
+        let tag = comment(CHAIN_TAG);
+        assert_eq!(comment_in(&tag), Some(CHAIN_TAG));
+        assert_eq!(comment_in(&[&[0x80, 2, 1, 2][..], &tag].concat()), Some(CHAIN_TAG));
+        assert_eq!(comment_in(&[0, 3, b'a', b'b', 0]), Some("ab"));
+        assert_eq!(comment_in(&[0, 200, b'm']), None);
+        assert_eq!(comment_in(&[]), None);
     }
 }

@@ -3,7 +3,7 @@
 mod explain;
 pub(crate) mod message;
 
-use ms_acl_core::ruleset::{Family, Hook};
+use ms_acl_core::ruleset::Family;
 
 use crate::netlink::{Connection, Message, NetlinkError, Refusal, flag, set_flags};
 use crate::sys::Page;
@@ -13,14 +13,18 @@ pub(crate) use message::Place;
 /// One message of a batch.
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
-    /// The table `filter`, if it doesn't exist yet.
-    Table(Family),
-    /// A base chain of it, if it doesn't exist yet.
-    BaseChain(Family, Hook),
     /// A new rule, whose handle is wanted.
     Rule(Vec<u8>),
-    /// Any other message of our own making.
+    /// Any other message.
     Message(Vec<u8>),
+}
+
+impl Operation {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Operation::Rule(bytes) | Operation::Message(bytes) => bytes,
+        }
+    }
 }
 
 /// What an operation is about: for the error that names it.
@@ -38,6 +42,7 @@ pub(crate) struct Subject<'t> {
 #[derive(Debug, Default)]
 pub(crate) struct Batch<'t> {
     operations: Vec<(Operation, Subject<'t>)>,
+    generation: Option<u32>,
 }
 
 /// One operation that the kernel refused.
@@ -63,6 +68,11 @@ pub(crate) enum BatchError<'t> {
 }
 
 impl<'t> Batch<'t> {
+    /// A batch that the kernel refuses (ERESTART) if anybody has changed any rules since a generation.
+    pub(crate) fn for_generation(generation: u32) -> Self {
+        Batch { generation: Some(generation), ..Batch::default() }
+    }
+
     /// Adds an operation and returns its index.
     pub(crate) fn push(&mut self, operation: Operation, subject: Subject<'t>) -> usize {
         self.operations.push((operation, subject));
@@ -83,24 +93,11 @@ impl<'t> Batch<'t> {
     /// isn't known.
     pub(crate) fn send(&mut self, connection: &mut Connection) -> Result<Vec<Option<u64>>, BatchError<'t>> {
         let echoed = self.ask_for_echoes();
-        let mut raw = 0;
-        let mut small = 0;
-        for (operation, _) in &self.operations {
-            match operation {
-                Operation::Rule(bytes) | Operation::Message(bytes) => raw += bytes.len().next_multiple_of(8),
-                Operation::Table(_) | Operation::BaseChain(..) => small += 1,
-            }
-        }
-        let mut page = Page::new(raw, small).ok_or(BatchError::TooLong)?;
-        let numbers: Vec<u32> = self
-            .operations
-            .iter()
-            .map(|(operation, _)| match operation {
-                Operation::Table(family) => page.table(*family),
-                Operation::BaseChain(family, hook) => page.base_chain(*family, *hook),
-                Operation::Rule(bytes) | Operation::Message(bytes) => page.raw(bytes),
-            })
-            .collect();
+        let lengths = self.operations.iter().map(|(operation, _)| operation.bytes().len());
+        let mut page =
+            Page::new(lengths.map(|length| length.next_multiple_of(8)).sum()).ok_or(BatchError::TooLong)?;
+        let numbers: Vec<u32> =
+            self.operations.iter().map(|(operation, _)| page.raw(operation.bytes())).collect();
         // Numbers rise by one from the first on.
         let first = numbers.first().copied().unwrap_or(0);
         let index = |sequence: u32| {
@@ -110,7 +107,7 @@ impl<'t> Batch<'t> {
 
         let mut handles = vec![None; numbers.len()];
         let mut refused = Vec::new();
-        let outcome = connection.batch(&page.finish(), |reply| {
+        let outcome = connection.batch(&page.finish(self.generation), |reply| {
             if let Some(refusal) = Refusal::read(reply) {
                 refused.push(self.refused(index(reply.sequence), refusal));
             } else if let Some((index, handle)) = new_handle(reply, index) {

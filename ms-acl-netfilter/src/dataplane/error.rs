@@ -40,6 +40,14 @@ pub enum OpenError {
 /// Why the kernel's state couldn't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
+    /// The table.
+    #[error("can't read the {family} table filter: {source}")]
+    Table {
+        /// The family.
+        family: Family,
+        /// The cause.
+        source: NetlinkError,
+    },
     /// The list of chains.
     #[error("can't list the {family} chains: {source}")]
     Chains {

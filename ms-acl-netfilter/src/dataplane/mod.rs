@@ -6,6 +6,7 @@ mod error;
 mod hooks;
 mod known;
 mod observe;
+mod places;
 mod preflight;
 mod remove;
 mod rules;
@@ -13,7 +14,7 @@ mod rules;
 use ms_acl_core::ruleset::{Family, Rulesets};
 
 use crate::ipset;
-use crate::netlink::Connection;
+use crate::netlink::{Connection, Hardship};
 use crate::watch::Watcher;
 pub use error::{CommitError, CommitFault, ObserveError, OpenError, Reason, RefusedOperation, RemoveError};
 use known::Known;
@@ -99,12 +100,18 @@ pub struct RemoveReport {
     pub chains: usize,
     /// Sets.
     pub sets: usize,
-    /// What is left, and why.
+    /// Base chains that weren't there before us.
+    pub base_chains: usize,
+    /// Tables that weren't there before us.
+    pub tables: usize,
+    /// How often it was looked again because others changed rules in between.
+    pub overtaken: usize,
+    /// What is left, and why: also chains with names by our scheme that nothing shows to be ours.
     pub kept: Vec<Kept>,
 }
 
-/// Something of ours that couldn't be deleted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something of ours, or named like ours, that stays.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kept {
     /// `chain MS-ADMIN of ipv4`.
     pub what: String,
@@ -131,8 +138,13 @@ impl Dataplane {
     /// Opens the dataplane of the calling thread's network namespace, and looks whether the kernel has
     /// what it takes. A family that lacks something is left out and named in [`Dataplane::faults`].
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let mut nft = Connection::open().map_err(OpenError::Socket)?;
-        let mut ipset = ipset::Client::open().map_err(OpenError::Socket)?;
+        Self::open_under(options, Hardship::default())
+    }
+
+    /// The same with faults made likely, for tests.
+    pub fn open_under(options: Options, hardship: Hardship) -> Result<Self, OpenError> {
+        let mut nft = Connection::open_under(hardship).map_err(OpenError::Socket)?;
+        let mut ipset = ipset::Client::open_under(hardship).map_err(OpenError::Socket)?;
         let (families, faults) = preflight::check(&mut nft, &mut ipset)?;
         Ok(Dataplane { nft, ipset, options, families, faults, known: Known::default() })
     }

@@ -42,6 +42,12 @@ impl FamilyView {
         self.chains.keys().filter(|name| name.as_str() != ADMIN_CHAIN)
     }
 
+    /// Chains that have a name by our scheme and that nothing shows to be ours.
+    pub(super) fn impostors(&self, family: Family) -> impl Iterator<Item = Foreign> {
+        let why = "it has no tag of ours, and no jump of ours leads to it";
+        self.impostors.iter().map(move |name| foreign_chain(family, name.as_str(), why))
+    }
+
     /// Whether there is an operator's chain, and whether it has rules.
     pub(super) fn admin_has_rules(&self) -> Option<bool> {
         let (_, admin) = self.chains.iter().find(|(name, _)| name.as_str() == ADMIN_CHAIN)?;
@@ -60,6 +66,7 @@ impl Dataplane {
 
         for family in self.families.clone() {
             let view = self.read_family(family)?;
+            foreign.extend(view.impostors(family).chain(view.foreign.iter().cloned()));
             let ruleset = rulesets.family_mut(family);
             for (hook, rules) in &view.bases {
                 if let Some(chain) = self.in_place(rules) {
@@ -79,13 +86,10 @@ impl Dataplane {
                 ruleset.chains.insert(name, Arc::new(Chain { rules, content, title: String::new() }));
             }
             for name in view.impostors {
-                let why = "it has no tag of ours, and no jump of ours leads to it";
-                foreign.push(foreign_chain(family, name.as_str(), why));
                 let key = (family, name);
                 self.known.chains.remove(&key);
                 self.known.foreign.insert(key);
             }
-            foreign.extend(view.foreign);
         }
         for header in headers {
             self.read_set(&header, &mut rulesets, &mut foreign)?;
@@ -132,7 +136,7 @@ impl Dataplane {
         Ok(headers)
     }
 
-    fn list_chains(&mut self, family: Family) -> Result<Vec<ListedChain>, ObserveError> {
+    pub(super) fn list_chains(&mut self, family: Family) -> Result<Vec<ListedChain>, ObserveError> {
         known::list_chains(&mut self.nft, family).map_err(|source| ObserveError::Chains { family, source })
     }
 

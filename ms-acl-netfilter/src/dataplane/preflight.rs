@@ -3,7 +3,7 @@
 use ms_acl_core::ruleset::{Family, Match, Rule, States, Target};
 
 use super::OpenError;
-use crate::batch::message::{delete_chain, family_number, get_generation, new_chain, new_rule};
+use crate::batch::message::{delete_chain, family_number, get_generation, new_chain, new_rule, new_table};
 use crate::batch::{Batch, BatchError, Operation, Place, Subject};
 use crate::ipset::{self, PROTOCOL};
 use crate::netlink::{Connection, NetlinkError, Writer, subsystem};
@@ -64,7 +64,7 @@ fn rehearse(nft: &mut Connection, family: Family) -> Result<(), String> {
     let tracked = Rule::new(vec![Match::State(States::NEW)], Target::Return);
     let encoded = encode(family, &tracked, &SetIndexes::default()).map_err(|error| error.to_string())?;
     let mut batch = Batch::default();
-    batch.push(Operation::Table(family), subject("make the table filter"));
+    batch.push(Operation::Message(new_table(family)), subject("make the table filter"));
     batch.push(Operation::Message(new_chain(family, CHAIN)), subject("make a chain"));
     let rule = new_rule(family, CHAIN, Place::Last, &encoded);
     batch.push(Operation::Rule(rule), subject("make a rule on connections"));

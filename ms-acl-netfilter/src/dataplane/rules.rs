@@ -7,7 +7,7 @@ use ms_acl_core::ruleset::{ChainName, Family, Hook, Match, Rule, SetName};
 
 use super::hooks::{self, Plan};
 use super::{CommitFault, CommitReport, Dataplane, ObserveError, RefusedOperation};
-use crate::batch::message::{delete_chain, delete_rule, new_chain, new_rule};
+use crate::batch::message::{delete_chain, delete_rule, new_base_chain, new_chain, new_rule, new_table};
 use crate::batch::{Batch, BatchError, Operation, Place, Subject};
 use crate::own::{ADMIN_CHAIN, is_owned_name};
 use crate::xtables::encode;
@@ -191,13 +191,13 @@ impl Dataplane {
             if !self.known.tables.contains(&family) && (!bases.is_empty() || chains.clone().next().is_some())
             {
                 let subject = Subject { action: "create the table filter", family, chain: "", rule: None };
-                batch.push(Operation::Table(family), subject);
+                batch.push(Operation::Message(new_table(family)), subject);
             }
             for hook in bases {
                 if !self.known.base.contains(&(family, hook)) {
                     let subject =
                         Subject { action: "create a base chain", family, chain: hook.chain(), rule: None };
-                    batch.push(Operation::BaseChain(family, hook), subject);
+                    batch.push(Operation::Message(new_base_chain(family, hook)), subject);
                 }
             }
             for (_, name) in chains {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ms_acl_core::ruleset::{Family, Member, SetKind, SetName};
 
-use crate::netlink::{Attribute, Connection, Message, NetlinkError, Refusal};
+use crate::netlink::{Attribute, Connection, Hardship, Message, NetlinkError, Refusal};
 pub(crate) use message::{PROTOCOL, is_kind};
 use message::{attribute, command};
 
@@ -78,7 +78,12 @@ pub struct Client {
 impl Client {
     /// Opens a socket in the network namespace of the calling thread.
     pub fn open() -> std::io::Result<Self> {
-        Ok(Client { connection: Connection::open()? })
+        Self::open_under(Hardship::default())
+    }
+
+    /// The same with faults made likely, for tests.
+    pub fn open_under(hardship: Hardship) -> std::io::Result<Self> {
+        Ok(Client { connection: Connection::open_under(hardship)? })
     }
 
     /// The highest protocol that the kernel speaks; an error if it has no sets.

@@ -44,19 +44,38 @@ impl NetlinkError {
     }
 }
 
+/// What makes faults likely that are rare otherwise: for tests of what is done about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hardship {
+    /// How many bytes may wait in a receive queue; the kernel gives twice that, and no less than 2,304.
+    pub receive_queue: Option<u32>,
+    /// How long to wait before each batch is sent, with everything read that it is made from.
+    pub pause: Duration,
+}
+
 /// A socket with its counter of requests and its buffer.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
+    pause: Duration,
 }
 
 impl Connection {
     /// Opens a socket in the network namespace of the calling thread.
     pub(crate) fn open() -> io::Result<Self> {
+        Self::open_under(Hardship::default())
+    }
+
+    /// The same with faults made likely.
+    pub(crate) fn open_under(hardship: Hardship) -> io::Result<Self> {
+        let socket = Socket::open(0)?;
+        if let Some(bytes) = hardship.receive_queue {
+            socket.limit_receive_queue(bytes)?;
+        }
         // Sequence numbers of batches start at 1 each time; requests count on from far above them.
-        Ok(Connection { socket: Socket::open(0)?, sequence: 1 << 31, buffer: vec![0; BUFFER] })
+        Ok(Connection { socket, sequence: 1 << 31, buffer: vec![0; BUFFER], pause: hardship.pause })
     }
 
     /// The socket's address in its namespace.
@@ -210,6 +229,9 @@ impl Connection {
         mut on_reply: impl FnMut(&Message<'_>),
     ) -> Result<(), NetlinkError> {
         self.drain()?;
+        if !self.pause.is_zero() {
+            std::thread::sleep(self.pause);
+        }
         self.socket.send(&page.parts())?;
         loop {
             match self.socket.receive(&mut self.buffer)? {

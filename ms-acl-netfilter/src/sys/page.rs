@@ -1,17 +1,20 @@
 //! One atomic batch of nf_tables messages, laid out by libnftnl in one page.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 use std::mem::offset_of;
 
-use ms_acl_core::ruleset::{Family, Hook};
-use nftnl::{Batch, Chain, ChainType, FinalizedBatch, MsgType, NlMsg, ProtoFamily, Table};
+use nftnl::{Batch, FinalizedBatch, MsgType, NlMsg};
 
-use super::NLMSG_HEADER;
+use super::{NFGEN_HEADER, NLMSG_HEADER};
 use crate::netlink::flag;
 
-/// What the messages for a table and for base chains take at most, with room to spare.
-const SMALL_MESSAGE: usize = 512;
+/// What the messages that begin and end a batch take, with room to spare.
+const FRAME: usize = 1024;
+/// The length of the message that begins a batch, as libnftnl writes it: headers only.
+const BEGIN: usize = NLMSG_HEADER + NFGEN_HEADER;
+/// In the message that begins a batch: the generation that it is for.
+const BEGIN_GENERATION: u16 = 1;
 
 /// A batch that is being written. It is one page however long it gets: pages are sent one by one,
 /// and a batch in two datagrams is two batches.
@@ -22,13 +25,14 @@ pub(crate) struct Page {
 /// A finished batch: begin, messages, end.
 pub(crate) struct PageBytes {
     batch: FinalizedBatch,
+    /// The message that begins the batch, where it isn't libnftnl's.
+    begin: Option<Vec<u8>>,
 }
 
 impl Page {
-    /// A page for raw messages of so many bytes in all, besides `small` messages for tables and base
-    /// chains. `None` if that is more than a page can hold (2 GiB).
-    pub(crate) fn new(raw_bytes: usize, small: usize) -> Option<Self> {
-        let bytes = raw_bytes.checked_add(small.checked_add(4)?.checked_mul(SMALL_MESSAGE)?)?;
+    /// A page for messages of so many bytes in all. `None` if that is more than a page can hold (2 GiB).
+    pub(crate) fn new(bytes: usize) -> Option<Self> {
+        let bytes = bytes.checked_add(FRAME)?;
         let bytes = u32::try_from(bytes).ok().filter(|bytes| *bytes < 1 << 31)?;
         Some(Page { batch: Batch::with_page_size(bytes) })
     }
@@ -40,29 +44,20 @@ impl Page {
         self.add(&Raw { message })
     }
 
-    /// Adds the table `filter` of a family: one that exists already is no error.
-    pub(crate) fn table(&mut self, family: Family) -> u32 {
-        self.add(&filter(family))
-    }
-
-    /// Adds a base chain of the table `filter`: one that exists already is no error, and its policy is
-    /// never touched, because none is sent.
-    pub(crate) fn base_chain(&mut self, family: Family, hook: Hook) -> u32 {
-        let (name, number): (&CStr, _) = match hook {
-            Hook::Input => (c"INPUT", nftnl::Hook::In),
-            Hook::Forward => (c"FORWARD", nftnl::Hook::Forward),
-            Hook::Output => (c"OUTPUT", nftnl::Hook::Out),
-        };
-        let table = filter(family);
-        let mut chain = Chain::new(name, &table);
-        chain.set_hook(number, 0);
-        chain.set_type(ChainType::Filter);
-        self.add(&chain)
-    }
-
-    /// Ends the batch.
-    pub(crate) fn finish(self) -> PageBytes {
-        PageBytes { batch: self.batch.finalize() }
+    /// Ends the batch. With a generation, the kernel refuses it (ERESTART) if anybody changed any rules since
+    /// that generation.
+    pub(crate) fn finish(self, generation: Option<u32>) -> PageBytes {
+        let batch = self.batch.finalize();
+        let begin = generation.and_then(|generation| {
+            let mut begin = batch.iter().next()?.get(..BEGIN)?.to_vec();
+            begin.extend_from_slice(&8_u16.to_ne_bytes());
+            begin.extend_from_slice(&BEGIN_GENERATION.to_ne_bytes());
+            begin.extend_from_slice(&generation.to_be_bytes());
+            let length = u32::try_from(begin.len()).ok()?.to_ne_bytes();
+            begin.get_mut(..length.len())?.copy_from_slice(&length);
+            Some(begin)
+        });
+        PageBytes { batch, begin }
     }
 
     fn add<T: NlMsg>(&mut self, message: &T) -> u32 {
@@ -75,16 +70,13 @@ impl Page {
 impl PageBytes {
     /// The datagram, in parts.
     pub(crate) fn parts(&self) -> Vec<&[u8]> {
-        self.batch.iter().collect()
+        let mut parts: Vec<&[u8]> = self.batch.iter().collect();
+        if let (Some(begin), Some(first)) = (&self.begin, parts.first_mut()) {
+            *first = first.get(BEGIN..).unwrap_or_default();
+            parts.insert(0, begin);
+        }
+        parts
     }
-}
-
-fn filter(family: Family) -> Table {
-    let family = match family {
-        Family::V4 => ProtoFamily::Ipv4,
-        Family::V6 => ProtoFamily::Ipv6,
-    };
-    Table::new(c"filter", family)
 }
 
 /// A message that was written before, header and all.

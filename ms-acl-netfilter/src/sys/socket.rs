@@ -51,6 +51,12 @@ impl Socket {
         Ok(socket)
     }
 
+    /// Lets no more than so many bytes wait in the receive queue; the kernel gives twice that.
+    pub(crate) fn limit_receive_queue(&self, bytes: u32) -> io::Result<()> {
+        let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+        self.set(libc::SOL_SOCKET, libc::SO_RCVBUF, bytes)
+    }
+
     /// The socket's address in its namespace, by which notifications name who caused them.
     pub(crate) fn port(&self) -> u32 {
         self.inner.portid()

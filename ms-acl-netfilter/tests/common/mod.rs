@@ -341,3 +341,12 @@ pub fn everything() -> Rulesets {
     }
     both
 }
+
+/// Does something when it goes out of scope.
+pub struct OnDrop<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

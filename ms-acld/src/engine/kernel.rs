@@ -357,8 +357,14 @@ impl Kernel {
 
 /// A removal in sentences.
 pub(crate) fn removal_lines(report: &RemoveReport) -> Vec<String> {
+    let places = match (report.base_chains, report.tables) {
+        (0, 0) => String::new(),
+        (chains, tables) => {
+            format!(", and what was made for them: {chains} base chains and {tables} tables")
+        }
+    };
     let removed =
-        format!("removed {} jumps, {} chains and {} sets", report.jumps, report.chains, report.sets);
+        format!("removed {} jumps, {} chains and {} sets{places}", report.jumps, report.chains, report.sets);
     let kept = report.kept.iter().map(|kept| format!("kept {}: {}", kept.what, kept.why));
     std::iter::once(removed).chain(kept).collect()
 }
