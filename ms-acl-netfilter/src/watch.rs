@@ -36,19 +36,33 @@ pub struct Touched {
     pub chains: BTreeSet<(Family, ChainName)>,
     /// Base chains in which our jump may stand: their rules, or they themselves.
     pub hooks: BTreeSet<(Family, Hook)>,
-    /// Families whose table was made or deleted, with everything in it.
+    /// Families whose table was made, changed or deleted, with everything in it.
     pub tables: BTreeSet<Family>,
+    /// Chains of ours that have another name now.
+    pub renamed: BTreeSet<(Family, String)>,
 }
 
 impl Touched {
-    fn is_empty(&self) -> bool {
-        self.chains.is_empty() && self.hooks.is_empty() && self.tables.is_empty()
+    /// Whether nothing was touched.
+    pub fn is_empty(&self) -> bool {
+        self.chains.is_empty() && self.hooks.is_empty() && self.tables.is_empty() && self.renamed.is_empty()
+    }
+
+    /// Both together.
+    pub fn merge(&mut self, more: Touched) {
+        self.chains.extend(more.chains);
+        self.hooks.extend(more.hooks);
+        self.tables.extend(more.tables);
+        self.renamed.extend(more.renamed);
     }
 
     fn add(&mut self, what: Announced<'_>) {
         match what {
             Announced::Table(family) => {
                 self.tables.insert(family);
+            }
+            Announced::Renamed(family, name) => {
+                self.renamed.insert((family, name.to_owned()));
             }
             Announced::Chain(family, name) => {
                 if let Some(hook) =

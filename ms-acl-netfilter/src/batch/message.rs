@@ -34,6 +34,7 @@ mod table {
 
 mod chain {
     pub(super) const TABLE: u16 = 1;
+    pub(super) const HANDLE: u16 = 2;
     pub(super) const NAME: u16 = 3;
     pub(super) const HOOK: u16 = 4;
     pub(super) const POLICY: u16 = 5;
@@ -64,6 +65,8 @@ pub(super) mod rule {
 /// The type of the comment in a chain's user data, as libnftnl numbers it. A tag in it is seen in
 /// `nft list`, and an `nft list ruleset | nft -f` keeps it.
 const USERDATA_COMMENT: u8 = 0;
+/// The type of the name that a chain of ours was made with. Nobody else knows it, and no tool shows it.
+const USERDATA_NAME: u8 = 0x80;
 
 /// The kernel's number of a family.
 pub(crate) fn family_number(family: Family) -> u8 {
@@ -134,7 +137,25 @@ pub(crate) fn new_chain(family: Family, name: &str) -> Vec<u8> {
     let mut writer = message(command::NEW_CHAIN, flag::CREATE, family);
     writer.text(chain::TABLE, TABLE);
     writer.text(chain::NAME, name);
-    writer.bytes(chain::USERDATA, &comment(CHAIN_TAG));
+    let name = entry(USERDATA_NAME, name.as_bytes());
+    writer.bytes(chain::USERDATA, &[comment(CHAIN_TAG), name].concat());
+    writer.finish()
+}
+
+/// Gives a chain another name.
+pub(crate) fn rename_chain(family: Family, handle: u64, name: &str) -> Vec<u8> {
+    let mut writer = message(command::NEW_CHAIN, 0, family);
+    writer.text(chain::TABLE, TABLE);
+    writer.be64(chain::HANDLE, handle);
+    writer.text(chain::NAME, name);
+    writer.finish()
+}
+
+/// Wakes the table `filter`: what is in it judges packets again.
+pub(crate) fn wake_table(family: Family) -> Vec<u8> {
+    let mut writer = message(command::NEW_TABLE, 0, family);
+    writer.text(table::NAME, TABLE);
+    writer.be32(table::FLAGS, 0);
     writer.finish()
 }
 
@@ -193,6 +214,14 @@ pub(crate) fn list_chains(family: Family) -> Vec<u8> {
     message(command::GET_CHAIN, 0, family).finish()
 }
 
+/// Asks for one chain.
+pub(crate) fn get_chain(family: Family, chain: &str) -> Vec<u8> {
+    let mut writer = message(command::GET_CHAIN, 0, family);
+    writer.text(chain::TABLE, TABLE);
+    writer.text(chain::NAME, chain);
+    writer.finish()
+}
+
 /// Asks for the rules of one chain.
 pub(crate) fn list_rules(family: Family, chain: &str) -> Vec<u8> {
     let mut writer = message(command::GET_RULE, 0, family);
@@ -237,14 +266,29 @@ impl ListedTable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListedChain {
     pub(crate) name: String,
-    /// Whether it carries our tag.
-    pub(crate) tagged: bool,
-    /// Whether packets enter it from the network stack.
-    pub(crate) base: bool,
-    /// Whether it is a base chain that we made and that holds nothing and lets everything pass.
-    pub(crate) made_and_idle: bool,
-    /// Which of the three hooks it is, by its name and its hook's number.
-    pub(crate) hook: Option<Hook>,
+    pub(crate) handle: u64,
+    pub(crate) kind: ListedKind,
+    /// Whether nothing is in it, and as a base chain it lets everything pass.
+    pub(crate) idle: bool,
+}
+
+/// How packets get into a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ListedKind {
+    /// From the network stack.
+    Base {
+        /// Which of the three hooks it is, by its name and its hook's number.
+        hook: Option<Hook>,
+        /// Whether we made it.
+        made_by_us: bool,
+    },
+    /// From a rule.
+    Plain {
+        /// Whether it carries our tag.
+        tagged: bool,
+        /// The name that we made it with, if that isn't its name any more.
+        former_name: Option<String>,
+    },
 }
 
 impl ListedChain {
@@ -255,16 +299,48 @@ impl ListedChain {
             return None;
         }
         let name = attributes.get(chain::NAME)?.text()?.to_owned();
-        let number = attributes.get(chain::HOOK).map(|hook| hook.nested().get(chain::HOOK_NUMBER)?.be32());
+        let place = attributes.get(chain::HOOK).map(|hook| hook.nested().get(chain::HOOK_NUMBER)?.be32());
         let hook = [Hook::Input, Hook::Forward, Hook::Output]
             .into_iter()
-            .find(|hook| number == Some(Some(hook_number(*hook))) && hook.chain() == name);
+            .find(|hook| place == Some(Some(hook_number(*hook))) && hook.chain() == name);
         let carries = |tag| attributes.get(chain::USERDATA).is_some_and(|data| is_tag(data, tag));
-        let base = number.is_some();
-        let is = |kind, value| attributes.get(kind).and_then(Attribute::be32) == Some(value);
-        let idle = is(chain::USES, 0) && is(chain::POLICY, chain::ACCEPT);
-        let made_and_idle = base && carries(PLACE_TAG) && idle;
-        Some(ListedChain { name, tagged: carries(CHAIN_TAG), base, made_and_idle, hook })
+        let number = |kind| attributes.get(kind).and_then(Attribute::be32);
+        let made_as = attributes.get(chain::USERDATA).and_then(|data| text_in(data.value, USERDATA_NAME));
+        let tagged = carries(CHAIN_TAG);
+        Some(ListedChain {
+            handle: attributes.get(chain::HANDLE).and_then(Attribute::be64)?,
+            kind: match place {
+                Some(_) => ListedKind::Base { hook, made_by_us: carries(PLACE_TAG) },
+                None => ListedKind::Plain {
+                    tagged,
+                    former_name: made_as.filter(|made_as| tagged && *made_as != name).map(str::to_owned),
+                },
+            },
+            name,
+            idle: number(chain::USES) == Some(0)
+                && number(chain::POLICY).is_none_or(|policy| policy == chain::ACCEPT),
+        })
+    }
+
+    /// Which of the three hooks it is.
+    pub(crate) fn hook(&self) -> Option<Hook> {
+        match self.kind {
+            ListedKind::Base { hook, .. } => hook,
+            ListedKind::Plain { .. } => None,
+        }
+    }
+
+    /// Whether it is a base chain that we made.
+    pub(crate) fn is_made_by_us(&self) -> bool {
+        matches!(self.kind, ListedKind::Base { made_by_us: true, .. })
+    }
+
+    /// The name that we made it with, if that isn't its name any more.
+    pub(crate) fn former_name(&self) -> Option<&str> {
+        match &self.kind {
+            ListedKind::Plain { former_name, .. } => former_name.as_deref(),
+            ListedKind::Base { .. } => None,
+        }
     }
 }
 
@@ -294,21 +370,31 @@ impl<'a> ListedRule<'a> {
     }
 }
 
-/// User data that is a comment: type, length, text, NUL.
+/// User data that is a comment.
 fn comment(text: &str) -> Vec<u8> {
+    entry(USERDATA_COMMENT, text.as_bytes())
+}
+
+/// An entry of user data: type, length, text, NUL.
+fn entry(kind: u8, text: &[u8]) -> Vec<u8> {
     let length = u8::try_from(text.len() + 1).unwrap_or(u8::MAX);
-    [&[USERDATA_COMMENT, length], text.as_bytes(), &[0]].concat()
+    [&[kind, length], text, &[0]].concat()
 }
 
 fn is_tag(userdata: Attribute<'_>, tag: &str) -> bool {
     comment_in(userdata.value) == Some(tag)
 }
 
-/// The comment in the user data of a chain or a rule: entries of a type, a length, and a value.
-fn comment_in(mut userdata: &[u8]) -> Option<&str> {
+/// The comment in the user data of a chain or a rule.
+fn comment_in(userdata: &[u8]) -> Option<&str> {
+    text_in(userdata, USERDATA_COMMENT)
+}
+
+/// A text in user data: entries of a type, a length, and a value.
+fn text_in(mut userdata: &[u8], wanted: u8) -> Option<&str> {
     while let [kind, length, rest @ ..] = userdata {
         let (value, rest) = rest.split_at_checked(usize::from(*length))?;
-        if *kind == USERDATA_COMMENT {
+        if *kind == wanted {
             return std::str::from_utf8(value.strip_suffix(&[0]).unwrap_or(value)).ok();
         }
         userdata = rest;
@@ -323,6 +409,8 @@ pub(crate) enum Announced<'a> {
     Table(Family),
     /// A chain of it was made, changed or deleted, or a rule in it.
     Chain(Family, &'a str),
+    /// A chain of it that carries our tag and hasn't the name that we made it with.
+    Renamed(Family, &'a str),
 }
 
 /// Reads a notification. `None` = about something that isn't in a table `filter` of ours.
@@ -335,7 +423,11 @@ pub(crate) fn announced<'a>(message: &Message<'a>) -> Option<Announced<'a>> {
     Some(match message.kind & 0xff {
         command::NEW_TABLE | command::DELETE_TABLE => Announced::Table(family),
         command::NEW_CHAIN | command::DELETE_CHAIN => {
-            Announced::Chain(family, attributes.get(chain::NAME)?.text()?)
+            let name = attributes.get(chain::NAME)?.text()?;
+            match attributes.get(chain::USERDATA).and_then(|data| text_in(data.value, USERDATA_NAME)) {
+                Some(made_as) if made_as != name => Announced::Renamed(family, name),
+                _ => Announced::Chain(family, name),
+            }
         }
         command::NEW_RULE | command::DELETE_RULE => {
             Announced::Chain(family, attributes.get(rule::CHAIN)?.text()?)

@@ -75,9 +75,8 @@ impl Dataplane {
     /// without ever being empty.
     fn adopt_set(&mut self, name: &SetName, set: &Set) -> Result<CommitReport, CommitFault> {
         let failed = |source| CommitFault::Set { action: "read", set: name.clone(), source };
-        let headers = self.ipset.headers(Some(name)).map_err(failed)?;
-        if let Some(header) = headers.first()
-            && !is_kind(header, set.kind, set.family)
+        if let Some(header) = self.ipset.header(name).map_err(failed)?
+            && !is_kind(&header, set.kind, set.family)
         {
             return Err(CommitFault::SetMismatch { set: name.clone(), found: header.to_string() });
         }

@@ -3,8 +3,10 @@
 mod chains;
 mod commit;
 mod error;
+mod glance;
 mod hooks;
 mod known;
+mod mend;
 mod observe;
 mod places;
 mod preflight;
@@ -46,6 +48,8 @@ pub struct Observed {
     pub foreign: Vec<Foreign>,
     /// Rules of others that stand before a jump of ours and can take its packets away, as text.
     pub contested: Vec<Contest>,
+    /// Families whose table is dormant: none of its rules judges a packet, whoever's it is.
+    pub dormant: Vec<Family>,
 }
 
 /// Something with a name like ours that we leave alone.

@@ -9,8 +9,9 @@ use ms_acl_core::ruleset::{
 
 use super::hooks::{self, BaseRule};
 use super::known::{self, Known};
-use super::{Contest, Dataplane, Foreign, ObserveError, Observed};
-use crate::batch::message::ListedChain;
+use super::places::read_table;
+use super::{Contest, Dataplane, Foreign, ObserveError, Observed, Position};
+use crate::batch::message::{ListedChain, ListedKind};
 use crate::ipset::{SetHeader, is_kind};
 use crate::own::{self, ADMIN_CHAIN, is_owned_name};
 use crate::xtables::decode;
@@ -42,6 +43,11 @@ impl FamilyView {
         self.chains.keys().filter(|name| name.as_str() != ADMIN_CHAIN)
     }
 
+    /// Whether a chain is ours, the operator's too.
+    pub(super) fn owns(&self, name: &str) -> bool {
+        self.chains.keys().any(|own| own.as_str() == name)
+    }
+
     /// Chains that have a name by our scheme and that nothing shows to be ours.
     pub(super) fn impostors(&self, family: Family) -> impl Iterator<Item = Foreign> {
         let why = "it has no tag of ours, and no jump of ours leads to it";
@@ -62,9 +68,15 @@ impl Dataplane {
         let mut foreign = Vec::new();
         let mut rulesets = Rulesets::empty();
         let mut contested = Vec::new();
+        let mut dormant = Vec::new();
         let headers = self.read_lists()?;
 
         for family in self.families.clone() {
+            let table =
+                read_table(&mut self.nft, family).map_err(|source| ObserveError::Table { family, source })?;
+            if table.is_some_and(|table| table.dormant) {
+                dormant.push(family);
+            }
             let view = self.read_family(family)?;
             foreign.extend(view.impostors(family).chain(view.foreign.iter().cloned()));
             let ruleset = rulesets.family_mut(family);
@@ -72,10 +84,7 @@ impl Dataplane {
                 if let Some(chain) = self.in_place(rules) {
                     ruleset.hooks.insert(*hook, chain);
                 }
-                let count = hooks::diverting_before(rules);
-                if count > 0 && self.options.position == super::Position::First {
-                    contested.push(Contest { family, hook: *hook, rules: count });
-                }
+                contested.extend(self.contest(family, *hook, rules));
             }
             for (name, chain) in view.chains {
                 let operators = name.as_str() == ADMIN_CHAIN;
@@ -95,15 +104,17 @@ impl Dataplane {
             self.read_set(&header, &mut rulesets, &mut foreign)?;
         }
         foreign.sort();
-        Ok(Observed { rulesets, foreign, contested })
+        Ok(Observed { rulesets, foreign, contested, dormant })
     }
 
-    /// How many members each set of ours has, from the headers alone.
+    /// How many members each set of ours has, from the headers alone. A set of another type under one of our
+    /// names is none.
     pub fn member_counts(&mut self) -> Result<BTreeMap<SetName, u32>, ObserveError> {
-        let headers = self.ipset.headers(None).map_err(|source| ObserveError::Sets { source })?;
+        let headers = self.ipset.headers().map_err(|source| ObserveError::Sets { source })?;
         let own = headers.into_iter().filter_map(|header| {
             let name = SetName::new(&header.name).ok()?;
-            own::set_of(&name).map(|_| (name, header.members))
+            let own = own::set_of(&name)?;
+            is_kind(&header, own.kind, own.family).then_some((name, header.members))
         });
         Ok(own.collect())
     }
@@ -111,7 +122,7 @@ impl Dataplane {
     /// Reads which tables, base chains and sets there are. Chains of ours are read by `observe`.
     pub(super) fn read_lists(&mut self) -> Result<Vec<SetHeader>, ObserveError> {
         self.known = Known::default();
-        let headers = self.ipset.headers(None).map_err(|source| ObserveError::Sets { source })?;
+        let headers = self.ipset.headers().map_err(|source| ObserveError::Sets { source })?;
         let headers: Vec<SetHeader> =
             headers.into_iter().filter(|header| header.name.starts_with("MS-")).collect();
         for header in &headers {
@@ -123,7 +134,7 @@ impl Dataplane {
         for family in self.families.clone() {
             for chain in self.list_chains(family)? {
                 self.known.tables.insert(family);
-                if let Some(hook) = chain.hook {
+                if let Some(hook) = chain.hook() {
                     self.known.base.insert((family, hook));
                 }
                 // Handles are read by `observe`; without it, a commit may create chains only.
@@ -160,13 +171,18 @@ impl Dataplane {
             impostors: Vec::new(),
         };
         for listed in self.list_chains(family)? {
-            if listed.base {
-                let rules = self.read_base(family, &listed.name)?;
-                match listed.hook {
-                    Some(hook) => view.bases.insert(hook, rules),
-                    None => view.other_bases.insert(listed.name, rules),
-                };
-            } else if let Some(name) = own_name(&listed) {
+            let tagged = match listed.kind {
+                ListedKind::Base { hook, .. } => {
+                    let rules = self.read_base(family, &listed.name)?;
+                    match hook {
+                        Some(hook) => view.bases.insert(hook, rules),
+                        None => view.other_bases.insert(listed.name, rules),
+                    };
+                    continue;
+                }
+                ListedKind::Plain { tagged, .. } => tagged,
+            };
+            if let Some(name) = own_name(&listed) {
                 let raw = known::list_rules(&mut self.nft, family, name.as_str())
                     .map_err(|source| ObserveError::Chain { family, chain: name.to_string(), source })?;
                 let decoded = raw
@@ -174,7 +190,11 @@ impl Dataplane {
                     .map(|rule| decode(family, &rule.expressions, rule.comment.as_deref(), &self.known.sets));
                 let rules = decoded.collect();
                 let handles = raw.iter().map(|rule| rule.handle).collect();
-                view.chains.insert(name, Candidate { tagged: listed.tagged, rules, handles });
+                view.chains.insert(name, Candidate { tagged, rules, handles });
+            } else if let Some(former) = listed.former_name() {
+                let why =
+                    format!("it is ours by its tag, but has another name, and somebody else has {former}");
+                view.foreign.push(foreign_chain(family, &listed.name, &why));
             } else if listed.name.starts_with("MS-") {
                 view.foreign.push(foreign_chain(family, &listed.name, "its name is none that we give"));
             }
@@ -185,8 +205,15 @@ impl Dataplane {
         Ok(view)
     }
 
+    /// Whether others stand before our jump who shouldn't.
+    pub(super) fn contest(&self, family: Family, hook: Hook, rules: &[BaseRule]) -> Option<Contest> {
+        let count = hooks::diverting_before(rules);
+        let counts = count > 0 && self.options.position == Position::First;
+        counts.then_some(Contest { family, hook, rules: count })
+    }
+
     /// The chain that a base chain's only jump of ours goes to, if it is as it should be.
-    fn in_place(&self, rules: &[BaseRule]) -> Option<ChainName> {
+    pub(super) fn in_place(&self, rules: &[BaseRule]) -> Option<ChainName> {
         let (_, chain) = hooks::jumps(rules).next()?;
         hooks::plan(rules, chain, self.options.position).is_empty().then(|| chain.clone())
     }
@@ -234,7 +261,7 @@ fn foreign_chain(family: Family, name: &str, why: &str) -> Foreign {
 
 /// The name of a chain that may be ours: no base chain, and named by our scheme.
 fn own_name(listed: &ListedChain) -> Option<ChainName> {
-    if listed.base || !is_owned_name(&listed.name) {
+    if matches!(listed.kind, ListedKind::Base { .. }) || !is_owned_name(&listed.name) {
         return None;
     }
     ChainName::new(&listed.name).ok()

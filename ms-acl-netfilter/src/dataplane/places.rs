@@ -35,8 +35,11 @@ impl Dataplane {
             let table =
                 read_table(&mut self.nft, family).map_err(|source| ObserveError::Table { family, source })?;
             let Some(table) = table else { return Ok(Vacated::default()) };
-            let idle: Vec<ListedChain> =
-                self.list_chains(family)?.into_iter().filter(|chain| chain.made_and_idle).collect();
+            let idle: Vec<ListedChain> = self
+                .list_chains(family)?
+                .into_iter()
+                .filter(|chain| chain.is_made_by_us() && chain.idle)
+                .collect();
 
             let mut batch = Batch::for_generation(generation);
             for chain in &idle {

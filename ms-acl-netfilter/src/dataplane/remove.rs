@@ -30,6 +30,8 @@ impl Dataplane {
     /// when all has been tried.
     fn remove_both(&mut self) -> Result<RemoveReport, RemoveError> {
         let mut report = RemoveReport::default();
+        // Chains of ours are known by their names.
+        let mended = self.mend().map(drop).map_err(remove_error);
         let headers = self.read_lists();
         let families = Family::BOTH.map(|family| self.remove_family(family, &mut report));
         let sets = headers.map_err(RemoveError::from).and_then(|headers| {
@@ -45,7 +47,12 @@ impl Dataplane {
             Ok(())
         });
         report.kept.sort();
-        families.into_iter().chain([sets]).chain(places).collect::<Result<Vec<()>, RemoveError>>()?;
+        [mended]
+            .into_iter()
+            .chain(families)
+            .chain([sets])
+            .chain(places)
+            .collect::<Result<Vec<()>, RemoveError>>()?;
         Ok(report)
     }
 

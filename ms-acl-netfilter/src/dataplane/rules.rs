@@ -1,6 +1,6 @@
 //! A step that changes rules: one atomic batch of both families.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ms_acl_core::diff::{ChainEdit, RuleStep};
 use ms_acl_core::ruleset::{ChainName, Family, Hook, Match, Rule, SetName};
@@ -9,8 +9,12 @@ use super::hooks::{self, Plan};
 use super::{CommitFault, CommitReport, Dataplane, ObserveError, RefusedOperation};
 use crate::batch::message::{delete_chain, delete_rule, new_base_chain, new_chain, new_rule, new_table};
 use crate::batch::{Batch, BatchError, Operation, Place, Subject};
-use crate::own::{ADMIN_CHAIN, is_owned_name};
+use crate::ipset::{SetHeader, is_kind};
+use crate::own::{self, ADMIN_CHAIN, is_owned_name};
 use crate::xtables::encode;
+
+/// More sets than this are asked for all at once.
+const ASKED_ONE_BY_ONE: usize = 16;
 
 /// A jump that a batch changes.
 struct HookChange<'t> {
@@ -69,7 +73,7 @@ impl Dataplane {
                     BatchError::Unsure(_) => false,
                 };
                 self.known.read &= sure;
-                return Err(fault_of(error));
+                return Err(stale(&error).unwrap_or_else(|| fault_of(error)));
             }
         };
 
@@ -133,8 +137,8 @@ impl Dataplane {
         Ok(())
     }
 
-    /// Asks for the numbers of the sets that new rules name. A number that was seen earlier may be another
-    /// set's by now.
+    /// Asks for the numbers of the sets that new rules name. A number that was seen earlier may be another set's
+    /// by now, and the set may be one that somebody else made under the same name.
     fn number_sets(&mut self, edits: &[&ChainEdit]) -> Result<(), CommitFault> {
         let rules = edits.iter().flat_map(|edit| edit.inserts.iter().map(|(_, rule)| rule));
         let names = rules.flat_map(|rule| &rule.matches).filter_map(|found| match found {
@@ -142,10 +146,25 @@ impl Dataplane {
             _ => None,
         });
         let names: Vec<&SetName> = names.collect::<BTreeSet<_>>().into_iter().collect();
-        let indexes = self.ipset.indexes(&names);
-        let indexes = indexes.map_err(|source| ObserveError::Sets { source })?;
-        for (name, index) in names.into_iter().zip(indexes) {
-            match index {
+        let failed = |source| ObserveError::Sets { source };
+        let mut headers = Vec::new();
+        if names.len() > ASKED_ONE_BY_ONE {
+            headers = self.ipset.headers().map_err(failed)?;
+        } else {
+            for name in &names {
+                headers.extend(self.ipset.header(name).map_err(failed)?);
+            }
+        }
+        let headers: BTreeMap<&str, &SetHeader> =
+            headers.iter().map(|header| (header.name.as_str(), header)).collect();
+        for name in names {
+            let header = headers.get(name.as_str());
+            if let (Some(header), Some(own)) = (header, own::set_of(name))
+                && !is_kind(header, own.kind, own.family)
+            {
+                return Err(CommitFault::SetMismatch { set: name.clone(), found: header.to_string() });
+            }
+            match header.and_then(|header| header.index) {
                 Some(index) => self.known.sets.insert(name.clone(), index),
                 None => self.known.sets.remove(name),
             }
@@ -284,6 +303,20 @@ impl Dataplane {
         }
         self.known.chains.insert(key, handles);
     }
+}
+
+/// Whether a batch was refused because a chain or a rule that it starts from isn't there any more: then the
+/// refusal says nothing about what was to be done.
+fn stale(error: &BatchError<'_>) -> Option<CommitFault> {
+    let BatchError::Refused(all) = error else { return None };
+    let gone = all.iter().filter(|one| one.refusal.errno == libc::ENOENT).find_map(|one| {
+        let subject = one.subject?;
+        let part = one.part.as_deref();
+        let starting_point =
+            subject.rule.is_none() || matches!(part, Some("the table" | "the chain" | "the position"));
+        starting_point.then_some(subject)
+    })?;
+    Some(CommitFault::Stale { family: gone.family, chain: gone.chain.to_owned() })
 }
 
 pub(super) fn fault_of(error: BatchError<'_>) -> CommitFault {

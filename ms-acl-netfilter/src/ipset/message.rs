@@ -26,7 +26,6 @@ pub(super) mod command {
     pub(crate) const LIST: u16 = 7;
     pub(crate) const ADD: u16 = 9;
     pub(crate) const DELETE: u16 = 10;
-    pub(crate) const GET_BY_NAME: u16 = 14;
 }
 
 /// Attributes of a message.

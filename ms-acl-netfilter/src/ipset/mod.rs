@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ms_acl_core::ruleset::{Family, Member, SetKind, SetName};
 
-use crate::netlink::{Attribute, Connection, Hardship, Message, NetlinkError, Refusal};
+use crate::netlink::{Attribute, Connection, Hardship, NetlinkError, Refusal};
 pub(crate) use message::{PROTOCOL, is_kind};
 use message::{attribute, command};
 
@@ -25,8 +25,6 @@ const DESTROY_ATTEMPTS: u32 = 25;
 const DESTROY_PAUSE: Duration = Duration::from_millis(8);
 /// Messages of members that are sent before their replies are read.
 const MESSAGES_AT_ONCE: usize = 16;
-/// Small requests that are sent before their replies are read.
-const QUESTIONS_AT_ONCE: usize = 128;
 
 /// What a set is like, without its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,10 +149,25 @@ impl Client {
         Ok(())
     }
 
-    /// The headers of all sets of the namespace, or of one.
-    pub fn headers(&mut self, name: Option<&SetName>) -> Result<Vec<SetHeader>, NetlinkError> {
-        let message = message::list(name, true);
+    /// The headers of all sets of the namespace.
+    pub fn headers(&mut self) -> Result<Vec<SetHeader>, NetlinkError> {
+        let message = message::list(None, true);
         self.connection.collect(&message, Vec::new, |all, entry| all.extend(message::read_header(entry)))
+    }
+
+    /// The header of a set, if there is one of this name.
+    pub fn header(&mut self, name: &SetName) -> Result<Option<SetHeader>, NetlinkError> {
+        let message = message::list(Some(name), true);
+        match self.connection.collect(
+            &message,
+            || None,
+            |found, entry| {
+                *found = found.take().or_else(|| message::read_header(entry));
+            },
+        ) {
+            Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
+            other => other,
+        }
     }
 
     /// The members of a set. `None` among them = a member that we can't read.
@@ -168,26 +181,6 @@ impl Client {
         self.connection.collect(&message, Vec::new, |all, entry| {
             message::read_members(entry, kind, family, all);
         })
-    }
-
-    /// The kernel's numbers of sets, `None` for one that doesn't exist.
-    pub fn indexes(&mut self, names: &[&SetName]) -> Result<Vec<Option<u16>>, NetlinkError> {
-        let mut indexes = vec![None; names.len()];
-        for (names, indexes) in names.chunks(QUESTIONS_AT_ONCE).zip(indexes.chunks_mut(QUESTIONS_AT_ONCE)) {
-            let questions = names.iter().map(|name| {
-                let mut message = message::new(command::GET_BY_NAME, 0, Family::V4);
-                message.text(attribute::NAME, name.as_str());
-                message.finish()
-            });
-            let answered = self.connection.requests(questions.collect(), |at, reply: &Message<'_>| {
-                indexes[at] = reply.attributes().get(attribute::INDEX).and_then(Attribute::be16);
-            });
-            match answered {
-                Err((_, error)) if error.errno() != Some(libc::ENOENT) => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(indexes)
     }
 
     /// Removes all members.

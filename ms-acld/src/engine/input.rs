@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::ensure;
 use ms_acl_core::lower::acl::{AclDocument, AclFault};
+use ms_acl_netfilter::watch::Touched;
 use tokio::sync::{oneshot, watch};
 
 use super::{Preview, Snapshot};
@@ -22,8 +23,8 @@ pub(crate) enum Input {
     Policy { document: Arc<AclDocument>, cause: String, reply: oneshot::Sender<Accepted> },
     /// What a policy document would change.
     Preview { document: Arc<AclDocument>, reply: oneshot::Sender<Preview> },
-    /// Somebody else changed something of ours in the kernel.
-    Drift { what: String },
+    /// Somebody else changed something of ours in the kernel; `None` = it isn't known what.
+    Drift { touched: Option<Touched> },
     /// The end.
     Shutdown { remove: bool },
 }

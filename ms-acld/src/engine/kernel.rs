@@ -1,55 +1,22 @@
 //! The kernel as the engine sees it: what it holds, and how it is brought to what is desired.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use log::{debug, warn};
-use ms_acl_core::diff::{RuleStep, Step, Transaction, diff};
+use ms_acl_core::diff::{Step, Transaction, diff};
 use ms_acl_core::ruleset::{Family, Ruleset, Rulesets, SetName};
-use ms_acl_netfilter::watch::Watcher;
+use ms_acl_netfilter::watch::{Touched, Watcher};
 use ms_acl_netfilter::{
     CommitError, CommitFault, CommitReport, Dataplane, ObserveError, Observed, OpenError, Options,
-    RemoveError, RemoveReport,
+    RemoveError,
 };
 
+use super::contest::{Contests, Place};
 use super::desired::Desired;
+use super::plane::Plane;
 use super::quarantine::{Parts, without};
+use super::words::{describe, findings, removal_lines};
 use crate::source::SourceFault;
-
-/// A jump that had to be put back this often within [`CONTEST_TIME`] is contested.
-const CONTEST_REPAIRS: usize = 3;
-const CONTEST_TIME: Duration = Duration::from_secs(10);
-
-/// What the engine needs of a dataplane.
-pub(super) trait Plane: Send {
-    fn families(&self) -> &[Family];
-    fn observe(&mut self) -> Result<Observed, ObserveError>;
-    fn commit(&mut self, transaction: &Transaction) -> Result<CommitReport, CommitError>;
-    fn member_counts(&mut self) -> Result<BTreeMap<SetName, u32>, ObserveError>;
-    fn remove_all(&mut self) -> Result<RemoveReport, RemoveError>;
-}
-
-impl Plane for Dataplane {
-    fn families(&self) -> &[Family] {
-        Dataplane::families(self)
-    }
-
-    fn observe(&mut self) -> Result<Observed, ObserveError> {
-        Dataplane::observe(self)
-    }
-
-    fn commit(&mut self, transaction: &Transaction) -> Result<CommitReport, CommitError> {
-        Dataplane::commit(self, transaction)
-    }
-
-    fn member_counts(&mut self) -> Result<BTreeMap<SetName, u32>, ObserveError> {
-        Dataplane::member_counts(self)
-    }
-
-    fn remove_all(&mut self) -> Result<RemoveReport, RemoveError> {
-        Dataplane::remove_all(self)
-    }
-}
 
 /// What is known of what the kernel holds.
 #[derive(Debug)]
@@ -70,15 +37,17 @@ pub(crate) struct Kernel {
     former: Option<Rulesets>,
     /// What is wrong with what others have, from the last look.
     findings: Vec<String>,
-    /// Whether rules of others stood before our jump at the last look.
-    found_contest: bool,
+    /// What others have touched since the last look; `None` = it isn't known.
+    touched: Option<Touched>,
+    contests: Contests,
+    /// Families whose table is dormant by somebody else's will.
+    dormant: Vec<Family>,
     /// What couldn't be removed.
     kept: Vec<String>,
     /// Objects that the kernel refuses, and why.
     refused: Vec<SourceFault>,
     /// Findings and the like, as told.
     faults: Vec<SourceFault>,
-    hook_repairs: VecDeque<Instant>,
     pub(super) drift_repairs: u64,
     pub(super) last_applied: Option<(SystemTime, u64)>,
 }
@@ -126,6 +95,11 @@ impl Kernel {
     }
 
     pub(super) fn of(mut plane: Box<dyn Plane>) -> Result<Self, ObserveError> {
+        // Chains that were renamed while nobody listened are found under their names.
+        match plane.mend() {
+            Ok(mended) => mended.iter().for_each(|what| warn!("put right at the start: {what}")),
+            Err(error) => warn!("can't put right what others changed: {error}"),
+        }
         let observed = plane.observe()?;
         let graphs = [&observed.rulesets.v4, &observed.rulesets.v6];
         let in_force = graphs.iter().any(|graph| !graph.hooks.is_empty());
@@ -135,15 +109,17 @@ impl Kernel {
             held: Held::Unknown,
             former,
             findings: Vec::new(),
-            found_contest: false,
+            touched: Some(Touched::default()),
+            contests: Contests::default(),
+            dormant: Vec::new(),
             kept: Vec::new(),
             refused: Vec::new(),
             faults: Vec::new(),
-            hook_repairs: VecDeque::new(),
             drift_repairs: 0,
             last_applied: None,
         };
-        let rulesets = kernel.note(observed);
+        // Nothing is desired yet, so no place is left to anybody.
+        let rulesets = kernel.note(observed, &Rulesets::empty());
         kernel.held = Held::Observed(Box::new(rulesets));
         Ok(kernel)
     }
@@ -160,9 +136,21 @@ impl Kernel {
             Some(transaction) => transaction,
             None => self.difference(desired)?,
         };
-        let error = match self.bring(desired, &transaction, started) {
+        self.carry_out(desired, &transaction, started)
+    }
+
+    /// Carries out a transaction, or as much of what is desired as can be had.
+    fn carry_out(
+        &mut self,
+        desired: &Desired,
+        transaction: &Transaction,
+        started: Instant,
+    ) -> Result<Applied, Refused> {
+        let error = match self.bring(desired, transaction, started) {
             // Somebody else was faster: what is there now is read, and that is the end of it.
             Err(error) if matches!(*error.fault, CommitFault::Stale { .. }) => {
+                warn!("what is ours in the kernel was changed by somebody else: {error}");
+                self.drift_repairs += 1;
                 let transaction = self.difference(desired)?;
                 match self.bring(desired, &transaction, started) {
                     Err(error) => error,
@@ -197,9 +185,8 @@ impl Kernel {
         let mut more = parts.add(&error.fault);
         let why = error.to_string();
         while more {
-            let Ok(observed) = self.plane.observe() else { return };
-            let held = self.note(observed);
             let desired = self.restrict(wanted);
+            let Ok(held) = self.observe(&desired) else { return };
             let rest = diff(&held, &without(&desired, &held, &parts));
             let outcome = self.commit(&rest, started);
             more = outcome.is_err_and(|error| parts.add(&error.fault));
@@ -216,36 +203,93 @@ impl Kernel {
         self.update_faults();
     }
 
-    /// Reads the kernel back and undoes what others did to it.
-    pub(super) fn repair(&mut self, desired: &mut Desired) -> Result<Applied, Refused> {
+    /// Looks at what others touched, or at everything, and undoes what they did. There must be nothing that is
+    /// desired and that wasn't applied.
+    pub(super) fn repair(&mut self, desired: &mut Desired, everything: bool) -> Result<Applied, Refused> {
         let started = Instant::now();
-        self.held = Held::Unknown;
         desired.take();
-        let transaction = self.difference(desired)?;
-        self.kept.clear();
-        let repaired =
-            transaction.steps.iter().any(|step| !matches!(step, Step::DeleteChains(_) | Step::DeleteSets(_)));
-        if repaired {
+        let repairs = self.drift_repairs;
+        let glanced = if everything { None } else { self.glance(desired)? };
+        let transaction = if let Some(transaction) = glanced {
+            transaction
+        } else {
+            self.held = Held::Unknown;
+            self.kept.clear();
+            self.difference(desired)?
+        };
+        if transaction.steps.iter().any(|step| !matches!(step, Step::DeleteChains(_) | Step::DeleteSets(_))) {
             warn!("what is ours in the kernel was changed by somebody else: {}", describe(&transaction));
             self.drift_repairs += 1;
-            if self.found_contest {
-                self.hook_repairs.push_back(started);
-            }
         }
-        let applied = self.bring(desired, &transaction, started)?;
+        let repaired = self.drift_repairs > repairs;
+        let applied = self.carry_out(desired, &transaction, started)?;
         Ok(Applied { repaired, ..applied })
     }
 
+    /// Somebody else touched something of ours; `None` = it isn't known what.
+    pub(super) fn touched(&mut self, more: Option<Touched>) {
+        self.touched = match (self.touched.take(), more) {
+            (Some(mut touched), Some(more)) => {
+                touched.merge(more);
+                Some(touched)
+            }
+            _ => None,
+        };
+    }
+
+    /// When a place that was left to others has to be looked at again.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        self.contests.look_at()
+    }
+
+    /// What is to be done about what others touched, if no more has to be read to tell.
+    fn glance(&mut self, wanted: &Desired) -> Result<Option<Transaction>, ObserveError> {
+        let Some(mut touched) = self.touched.take().filter(|_| !matches!(self.held, Held::Unknown)) else {
+            return Ok(None);
+        };
+        touched.hooks.extend(self.contests.waiting());
+        // The kernel has been brought there, and nothing else is desired since.
+        let desired = self.restrict(wanted);
+        // If it fails, nothing is known.
+        let Some(mut observed) = self.plane.glance(&desired, &touched)? else { return Ok(None) };
+        self.touched = Some(Touched::default());
+        let left =
+            self.contests.found(Instant::now(), &observed.contested, |place| touched.hooks.contains(place));
+        leave(&left, &desired, &mut observed.rulesets);
+        self.update_faults();
+        Ok(Some(diff(&observed.rulesets, &desired)))
+    }
+
     /// What is to be done so that the kernel holds what is desired.
-    fn difference(&mut self, desired: &Desired) -> Result<Transaction, ObserveError> {
+    fn difference(&mut self, wanted: &Desired) -> Result<Transaction, ObserveError> {
+        let desired = self.restrict(wanted);
         let held = match std::mem::replace(&mut self.held, Held::Unknown) {
             Held::Observed(held) => *held,
-            Held::InStep | Held::Unknown => {
-                let observed = self.plane.observe()?;
-                self.note(observed)
-            }
+            Held::InStep | Held::Unknown => self.observe(&desired)?,
         };
-        Ok(diff(&held, &self.restrict(desired)))
+        Ok(diff(&held, &desired))
+    }
+
+    /// Reads everything back, after putting right what no transaction can.
+    fn observe(&mut self, desired: &Rulesets) -> Result<Rulesets, ObserveError> {
+        // What others touch from now on is told again.
+        self.touched = Some(Touched::default());
+        match self.plane.mend() {
+            Ok(mended) => {
+                for what in mended {
+                    warn!("what is ours in the kernel was changed by somebody else: {what}");
+                    self.drift_repairs += 1;
+                }
+            }
+            Err(error) => warn!("can't put right what others changed: {error}"),
+        }
+        match self.plane.observe() {
+            Ok(observed) => Ok(self.note(observed, desired)),
+            Err(error) => {
+                self.touched = None;
+                Err(error)
+            }
+        }
     }
 
     /// Commits a transaction. What the kernel holds then is for the caller to say.
@@ -296,6 +340,8 @@ impl Kernel {
 
     /// The first set whose number of members isn't the desired one.
     pub(super) fn counts_differ(&mut self, desired: &Rulesets) -> Result<Option<SetName>, ObserveError> {
+        // A contest ends when nobody has started it again for a while.
+        self.update_faults();
         if matches!(self.held, Held::Unknown) {
             return Ok(None);
         }
@@ -319,33 +365,23 @@ impl Kernel {
         &self.faults
     }
 
-    /// Whether rules of others stood before our jump at the last look.
-    pub(super) fn found_contest(&self) -> bool {
-        self.found_contest
+    /// Whether what the kernel holds is in force: it judges packets, and no others before it.
+    pub(super) fn is_in_force(&self) -> bool {
+        self.dormant.is_empty() && self.contests.sentences(Instant::now()).is_empty()
     }
 
-    /// Whether somebody else keeps taking our jump's place.
-    pub(super) fn is_contested(&self) -> bool {
-        let recent = self.hook_repairs.iter().filter(|repair| repair.elapsed() < CONTEST_TIME);
-        recent.count() >= CONTEST_REPAIRS
-    }
-
-    fn note(&mut self, observed: Observed) -> Rulesets {
-        self.findings = observed
-            .foreign
-            .iter()
-            .map(|foreign| format!("{} isn't ours and is left alone: {}", foreign.what, foreign.why))
-            .collect();
-        self.found_contest = !observed.contested.is_empty();
+    fn note(&mut self, mut observed: Observed, desired: &Rulesets) -> Rulesets {
+        self.findings = findings(&observed);
+        self.dormant = observed.dormant;
+        let left = self.contests.found(Instant::now(), &observed.contested, |_| true);
+        leave(&left, desired, &mut observed.rulesets);
         self.update_faults();
         observed.rulesets
     }
 
     fn update_faults(&mut self) {
-        self.hook_repairs.retain(|repair| repair.elapsed() < CONTEST_TIME);
-        let contest = "somebody else keeps taking the place of our jump in a base chain".to_owned();
-        let contest = self.is_contested().then_some(&contest);
-        let plain = self.findings.iter().chain(&self.kept).chain(contest);
+        let contests = self.contests.sentences(Instant::now());
+        let plain = self.findings.iter().chain(&self.kept).chain(&contests);
         let plain = plain.map(|detail| SourceFault {
             object: None,
             origin: "kernel".to_owned(),
@@ -355,41 +391,11 @@ impl Kernel {
     }
 }
 
-/// A removal in sentences.
-pub(crate) fn removal_lines(report: &RemoveReport) -> Vec<String> {
-    let places = match (report.base_chains, report.tables) {
-        (0, 0) => String::new(),
-        (chains, tables) => {
-            format!(", and what was made for them: {chains} base chains and {tables} tables")
-        }
-    };
-    let removed =
-        format!("removed {} jumps, {} chains and {} sets{places}", report.jumps, report.chains, report.sets);
-    let kept = report.kept.iter().map(|kept| format!("kept {}: {}", kept.what, kept.why));
-    std::iter::once(removed).chain(kept).collect()
-}
-
-/// What a repair touches: `the jump in FORWARD, the chain MS-EGRESS, … (5 in all)`.
-fn describe(transaction: &Transaction) -> String {
-    let mut touched: Vec<String> = Vec::new();
-    for step in &transaction.steps {
-        match step {
-            Step::Rules(steps) => touched.extend(steps.iter().map(|step| match step {
-                RuleStep::CreateChain(family, name, _) => format!("the {family} chain {name} is gone"),
-                RuleStep::Edit(edit) => format!("rules of the {} chain {}", edit.family, edit.chain),
-                RuleStep::Hook(family, hook, _) | RuleStep::Unhook(family, hook) => {
-                    format!("the jump in {family} {}", hook.chain())
-                }
-            })),
-            Step::CreateSet(name, _) => touched.push(format!("the set {name} is gone")),
-            Step::AddMembers(name, ..) | Step::RemoveMembers(name, ..) => {
-                touched.push(format!("members of {name}"));
-            }
-            Step::DeleteChains(_) | Step::DeleteSets(_) => {}
+/// Takes jumps for well placed that are left where they are for now.
+fn leave(places: &[Place], desired: &Rulesets, held: &mut Rulesets) {
+    for (family, hook) in places {
+        if let Some(chain) = desired.family(*family).hooks.get(hook) {
+            held.family_mut(*family).hooks.insert(*hook, chain.clone());
         }
     }
-    let count = touched.len();
-    touched.truncate(3);
-    let list = touched.join(", ");
-    if count > 3 { format!("{list}, … ({count} in all)") } else { list }
 }

@@ -10,15 +10,18 @@
 //! - No input is lost: what the kernel refuses is tried again.
 
 mod change;
+mod contest;
 mod desired;
 mod drift;
 mod fault;
 mod input;
 mod kernel;
 mod pace;
+mod plane;
 mod preview;
 mod quarantine;
 mod status;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,10 +40,11 @@ use desired::Desired;
 pub(crate) use drift::watch as watch_drift;
 use fault::Faults;
 pub(crate) use input::{Accepted, EngineHandle, Input, channel};
-pub(crate) use kernel::{Kernel, removal_lines};
+pub(crate) use kernel::Kernel;
 use pace::Pace;
 pub(crate) use preview::{Changes, Preview};
 pub(crate) use status::{Fixed, Outlet, Snapshot, Status};
+pub(crate) use words::removal_lines;
 
 /// How many inputs are taken in before the kernel gets its turn.
 const AT_ONCE: usize = 1024;
@@ -150,8 +154,8 @@ impl Engine {
             Input::Preview { document, reply } => {
                 let _ = reply.send(self.preview(document));
             }
-            Input::Drift { what } => {
-                debug!("somebody else changed {what}");
+            Input::Drift { touched } => {
+                self.kernel.touched(touched);
                 self.pace.drift();
             }
             Input::Shutdown { .. } => {}
@@ -202,7 +206,9 @@ impl Engine {
         let now = Instant::now();
         if self.is_due() && self.pace.may_apply(now) {
             self.apply();
-        } else if self.applied == self.generation {
+        }
+        // Also right after a change: under a stream of them there is no other time.
+        if self.applied == self.generation {
             if self.pace.must_look(now) {
                 self.look();
             } else if self.pace.must_count(now) {
@@ -219,8 +225,12 @@ impl Engine {
 
     /// Reads the kernel back and repairs what others changed.
     fn look(&mut self) {
-        let outcome = self.kernel.repair(&mut self.desired);
-        self.pace.looked(Instant::now(), self.kernel.found_contest());
+        let everything = self.pace.must_resync(Instant::now());
+        let outcome = self.kernel.repair(&mut self.desired, everything);
+        self.pace.looked(Instant::now(), everything);
+        if outcome.is_err() {
+            self.pace.unrepaired();
+        }
         self.settle(outcome, Some("drift"));
     }
 
@@ -232,6 +242,7 @@ impl Engine {
             Ok(None) => {}
             Ok(Some(set)) => {
                 debug!("somebody else changed the members of {set}");
+                self.kernel.touched(None);
                 self.pace.drift();
             }
             Err(error) => warn!("can't compare the sets: {error}"),
@@ -240,6 +251,7 @@ impl Engine {
 
     fn settle(&mut self, outcome: Result<kernel::Applied, kernel::Refused>, cause: Option<&str>) {
         let now = Instant::now();
+        self.pace.look_at(self.kernel.look_at());
         match outcome {
             Ok(applied) => {
                 self.applied = self.generation;
@@ -304,7 +316,7 @@ impl Engine {
             && self.source.live
             && self.synced_once
             && !self.pace.has_drift()
-            && !self.kernel.is_contested();
+            && self.kernel.is_in_force();
         let live = status::Live {
             generation: self.generation,
             applied: self.applied,

@@ -10,10 +10,7 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 /// How often the sets' member counts are compared.
 const COUNT: Duration = Duration::from_secs(1);
-/// How long after a jump was put first again the next look has to wait: two who insist on their place don't
-/// fight all day.
-const AFTER_CONTEST: Duration = Duration::from_secs(1);
-/// How long after any other look the next one has to wait.
+/// How long after a look the next one has to wait.
 const AFTER_LOOK: Duration = Duration::from_millis(50);
 
 /// The engine's times.
@@ -27,7 +24,11 @@ pub(super) struct Pace {
     backoff: Duration,
     /// Whether somebody else changed something of ours.
     drift: bool,
+    /// Whether it couldn't be put right.
+    unrepaired: bool,
     look_from: Instant,
+    /// When something has to be looked at that was left as it was.
+    look_at: Option<Instant>,
     resync_at: Instant,
     count_at: Instant,
 }
@@ -40,7 +41,9 @@ impl Pace {
             fresh_from: now,
             backoff: FIRST_BACKOFF,
             drift: false,
+            unrepaired: false,
             look_from: now,
+            look_at: None,
             resync_at: now + resync,
             count_at: now + COUNT,
         }
@@ -55,6 +58,12 @@ impl Pace {
         if self.drift {
             next = next.min(self.look_from);
         }
+        if let Some(at) = self.look_at {
+            next = next.min(at.max(self.look_from));
+        }
+        if self.unrepaired {
+            next = next.min(self.apply_from.max(self.look_from));
+        }
         next.saturating_duration_since(now)
     }
 
@@ -65,7 +74,15 @@ impl Pace {
 
     /// Whether the kernel has to be read back now.
     pub(super) fn must_look(&self, now: Instant) -> bool {
-        now >= self.resync_at || (self.drift && now >= self.look_from)
+        let wanted = self.drift
+            || self.look_at.is_some_and(|at| now >= at)
+            || (self.unrepaired && now >= self.apply_from);
+        self.must_resync(now) || (wanted && now >= self.look_from)
+    }
+
+    /// Whether everything has to be read back now, whatever is known to have been touched.
+    pub(super) fn must_resync(&self, now: Instant) -> bool {
+        now >= self.resync_at
     }
 
     /// Whether the sets' member counts have to be compared now.
@@ -73,14 +90,26 @@ impl Pace {
         now >= self.count_at
     }
 
-    /// Somebody else changed something of ours.
+    /// Somebody else changed something of ours. What waits because it failed is tried again as well: it may be
+    /// what keeps the kernel from being put right.
     pub(super) fn drift(&mut self) {
         self.drift = true;
+        self.fresh();
     }
 
-    /// Whether somebody else's change hasn't been looked at yet.
+    /// What others changed couldn't be put right: it is tried again as late as any change that failed.
+    pub(super) fn unrepaired(&mut self) {
+        self.unrepaired = true;
+    }
+
+    /// Something was left as it is that has to be looked at again then.
+    pub(super) fn look_at(&mut self, at: Option<Instant>) {
+        self.look_at = at;
+    }
+
+    /// Whether somebody else's change hasn't been put right yet.
     pub(super) fn has_drift(&self) -> bool {
-        self.drift
+        self.drift || self.unrepaired
     }
 
     /// A change was made.
@@ -92,7 +121,7 @@ impl Pace {
         }
     }
 
-    /// There is something new to apply: it doesn't wait for what failed.
+    /// There is something new to do: it doesn't wait for what failed.
     pub(super) fn fresh(&mut self) {
         self.apply_from = self.apply_from.min(self.fresh_from);
     }
@@ -101,16 +130,19 @@ impl Pace {
     pub(super) fn failed(&mut self, now: Instant) {
         self.fresh_from = now + COALESCE;
         self.apply_from = now + self.backoff;
-        self.look_from = self.apply_from;
+        self.look_from = self.look_from.max(now + COALESCE);
         self.resync_at = self.resync_at.max(self.apply_from);
         self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
     }
 
-    /// The kernel was read back.
-    pub(super) fn looked(&mut self, now: Instant, contested: bool) {
+    /// What others touched was read back, or everything.
+    pub(super) fn looked(&mut self, now: Instant, everything: bool) {
         self.drift = false;
-        self.look_from = now + if contested { AFTER_CONTEST } else { AFTER_LOOK };
-        self.resync_at = now + self.resync;
+        self.unrepaired = false;
+        self.look_from = now + AFTER_LOOK;
+        if everything {
+            self.resync_at = now + self.resync;
+        }
     }
 
     /// The member counts were compared.
@@ -154,6 +186,13 @@ mod tests {
         pace.applied(start, true);
         pace.failed(start);
         assert_eq!(pace.apply_from, start + FIRST_BACKOFF);
+        // A repair that failed is tried again like that; what others do meanwhile is looked at at once.
+        pace.failed(start);
+        pace.unrepaired();
+        assert!(!pace.must_look(start + 99 * MS) && pace.must_look(start + 100 * MS));
+        assert_eq!(pace.wait(start, false), 100 * MS);
+        pace.drift();
+        assert!(!pace.must_look(start + 19 * MS) && pace.must_look(start + COALESCE));
     }
 
     #[test]
@@ -163,13 +202,16 @@ mod tests {
         assert!(!pace.must_look(start));
         pace.drift();
         assert!(pace.must_look(start));
-        pace.looked(start, true);
-        pace.drift();
-        assert!(!pace.must_look(start + 999 * MS) && pace.must_look(start + 1000 * MS));
         pace.looked(start, false);
+        assert!(!pace.must_look(start + 50 * MS));
         pace.drift();
-        assert!(pace.must_look(start + 50 * MS));
+        assert!(!pace.must_look(start + 49 * MS) && pace.must_look(start + 50 * MS));
         pace.looked(start, false);
+        pace.look_at(Some(start + 70 * MS));
+        assert_eq!(pace.wait(start + 10 * MS, false), 60 * MS);
+        assert!(!pace.must_look(start + 69 * MS) && pace.must_look(start + 70 * MS));
+        pace.look_at(None);
+        assert!(!pace.must_resync(start + 59_999 * MS) && pace.must_resync(start + Duration::from_mins(1)));
         assert!(pace.must_look(start + Duration::from_mins(1)), "resync");
     }
 }

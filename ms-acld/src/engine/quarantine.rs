@@ -65,19 +65,20 @@ pub(super) fn without(desired: &Rulesets, held: &Rulesets, parts: &Parts) -> Rul
 }
 
 fn family_without(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> Ruleset {
-    let blocked = blocked(desired, held, parts);
-    let missing = |name: &ChainName| blocked.contains(name) && !held.chains.contains_key(name);
+    let fit = fit(held);
+    let blocked = blocked(desired, &fit, parts);
+    let missing = |name: &ChainName| blocked.contains(name) && !fit.contains(name);
     let mut possible = Ruleset::new(desired.family);
     for (name, chain) in &desired.chains {
         if !blocked.contains(name) {
             let former = held.chains.get(name);
             let chain = if chain.rules.iter().any(|rule| rule.leads_to().is_some_and(&missing)) {
-                Arc::new(dispatch_without(chain, former, &missing))
+                Arc::new(dispatch_without(chain, former, &missing, &fit))
             } else {
                 Arc::clone(chain)
             };
             possible.chains.insert(name.clone(), chain);
-        } else if let Some(former) = held.chains.get(name) {
+        } else if let Some(former) = held.chains.get(name).filter(|_| fit.contains(name)) {
             possible.chains.insert(name.clone(), Arc::clone(former));
         }
     }
@@ -104,7 +105,7 @@ fn family_without(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> Ruleset {
 
 /// The chains that can't be had as desired: refused ones, those that name a refused set, and those that
 /// lead to one which isn't there at all. Dispatch goes on without such a line.
-fn blocked(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> BTreeSet<ChainName> {
+fn blocked(desired: &Ruleset, fit: &BTreeSet<ChainName>, parts: &Parts) -> BTreeSet<ChainName> {
     let mut blocked: BTreeSet<ChainName> = desired
         .chains
         .iter()
@@ -116,8 +117,7 @@ fn blocked(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> BTreeSet<ChainNa
         .collect();
     loop {
         let needs_blocked = |rule: &Rule| {
-            rule.leads_to()
-                .is_some_and(|to| blocked.contains(to) && !held.chains.contains_key(to) && !is_group(to))
+            rule.leads_to().is_some_and(|to| blocked.contains(to) && !fit.contains(to) && !is_group(to))
         };
         let more: Vec<ChainName> = desired
             .chains
@@ -132,11 +132,30 @@ fn blocked(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> BTreeSet<ChainNa
     }
 }
 
+/// The chains that are there and can stay as they are: not one that names a set which isn't ours, whatever somebody
+/// else has in it, nor one that leads to such a chain.
+fn fit(held: &Ruleset) -> BTreeSet<ChainName> {
+    let mut fit: BTreeSet<ChainName> = held.chains.keys().cloned().collect();
+    loop {
+        let stays = |rule: &Rule| {
+            rule.sets().all(|set| held.sets.contains_key(set))
+                && rule.leads_to().is_none_or(|to| fit.contains(to))
+        };
+        let rest: BTreeSet<ChainName> =
+            fit.iter().filter(|name| held.chains[*name].rules.iter().all(stays)).cloned().collect();
+        if rest.len() == fit.len() {
+            return fit;
+        }
+        fit = rest;
+    }
+}
+
 /// A dispatch chain in which the lines to missing groups are as they were, or refuse.
 fn dispatch_without(
     chain: &Chain,
     former: Option<&Arc<Chain>>,
     missing: &dyn Fn(&ChainName) -> bool,
+    fit: &BTreeSet<ChainName>,
 ) -> Chain {
     let former: BTreeMap<String, &Rule> = former
         .into_iter()
@@ -147,7 +166,8 @@ fn dispatch_without(
         if !rule.leads_to().is_some_and(missing) {
             return rule.clone();
         }
-        match former.get(&format!("{:?}", rule.matches)) {
+        let former = former.get(&format!("{:?}", rule.matches));
+        match former.filter(|former| former.leads_to().is_none_or(|to| fit.contains(to))) {
             Some(former) => (*former).clone(),
             None => Rule { target: Target::Drop, ..rule.clone() },
         }
@@ -251,6 +271,19 @@ mod tests {
         assert_eq!(possible.v4.chains[&chain], held.v4.chains[&chain]);
         assert_eq!(dispatch_line(&possible, "10.0.0.1"), dispatch_line(&held, "10.0.0.1"));
         assert_eq!(dispatch_line(&possible, "10.0.0.2"), dispatch_line(&desired, "10.0.0.2"));
+        assert!(!dangles(&possible.v4));
+    }
+
+    #[test]
+    fn what_names_a_set_that_somebody_else_has_made_does_not_stay() {
+        let desired = graphs(&[("a", "x"), ("b", "y")]);
+        let set = set_of(&desired, "a");
+        let mut held = desired.clone();
+        held.v4.sets.remove(&set);
+        let possible = without(&desired, &held, &refusing(&set));
+        assert!(dispatch_line(&possible, "10.0.0.1").ends_with("-j DROP"));
+        assert_eq!(dispatch_line(&possible, "10.0.0.2"), dispatch_line(&desired, "10.0.0.2"));
+        assert!(!possible.v4.chains.contains_key(&policy_chain(&desired, "a")));
         assert!(!dangles(&possible.v4));
     }
 

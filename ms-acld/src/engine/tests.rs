@@ -3,6 +3,7 @@ use std::time::Duration;
 use ms_acl_core::diff;
 use ms_acl_core::object::Object;
 use ms_acl_core::ruleset::{Family, Rulesets, SetName};
+use ms_acl_netfilter::watch::Touched;
 use ms_acl_netfilter::{
     CommitError, CommitFault, CommitReport, ObserveError, Observed, RemoveError, RemoveReport,
 };
@@ -11,7 +12,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::source::SourcedEvent;
-use kernel::Plane;
+use plane::Plane;
 
 /// A kernel that is a value.
 #[derive(Default)]
@@ -32,7 +33,15 @@ impl Plane for Fake {
     fn observe(&mut self) -> Result<Observed, ObserveError> {
         let held = self.0.lock().unwrap().held.clone();
         let rulesets = held.unwrap_or_else(Rulesets::empty);
-        Ok(Observed { rulesets, foreign: Vec::new(), contested: Vec::new() })
+        Ok(Observed { rulesets, foreign: Vec::new(), contested: Vec::new(), dormant: Vec::new() })
+    }
+
+    fn glance(&mut self, _: &Rulesets, touched: &Touched) -> Result<Option<Observed>, ObserveError> {
+        if touched.is_empty() { self.observe().map(Some) } else { Ok(None) }
+    }
+
+    fn mend(&mut self) -> Result<Vec<String>, CommitFault> {
+        Ok(Vec::new())
     }
 
     fn commit(&mut self, transaction: &diff::Transaction) -> Result<CommitReport, CommitError> {
@@ -162,7 +171,7 @@ fn what_a_file_that_was_never_read_may_stand_for_stays_untouched() {
     let snapshot = second.wait(|snapshot| snapshot.status.applied == 1);
     assert_eq!(snapshot.not_ready, ["p.yaml: does not parse"]);
     assert!(!snapshot.status.synced);
-    second.engine.send(Input::Drift { what: "a test".to_owned() });
+    second.engine.send(Input::Drift { touched: None });
     std::thread::sleep(Duration::from_millis(100));
     assert!(second.held() == held, "nothing is missing, and nothing is repaired that isn't broken");
     second.engine.send(batch(vec![policy("p")], &[]));
@@ -271,7 +280,7 @@ fn what_somebody_else_removed_is_put_back() {
     running.wait(|snapshot| snapshot.status.synced);
     let before = running.held();
     running.state.lock().unwrap().held.as_mut().unwrap().v4.hooks.clear();
-    running.engine.send(Input::Drift { what: "a test".to_owned() });
+    running.engine.send(Input::Drift { touched: None });
     for _ in 0..200 {
         std::thread::sleep(Duration::from_millis(10));
         if running.held() == before {
