@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use ms_acl_core::model::{MarkError, Marks, NodeTraffic, RefuseWith, Settings};
 use ms_acl_core::ruleset::Family;
 
-pub(crate) use value::{Bind, SourceArg};
+pub(crate) use value::{Addresses, Bind, SourceArg};
 
 /// Network access control for the pods of a Kubernetes node.
 #[derive(Debug, Parser)]
@@ -39,6 +39,12 @@ pub(crate) struct RunArgs {
     /// Where objects come from: `kube`, or `dir:PATH`, a folder of manifests.
     #[arg(long, env = "MS_ACL_SOURCE", default_value = "kube", value_name = "SOURCE", value_parser = value::source)]
     pub(crate) source: SourceArg,
+    /// With the source kube: the only namespace that is watched, so that a Role suffices [default: all].
+    #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// With --namespace: addresses of this node, which the Node object would tell.
+    #[arg(long, env = "HOST_IP", default_value = "", value_name = "ADDRESSES", value_parser = value::addresses)]
+    pub(crate) host_ip: Addresses,
     /// Address of the HTTP API; without a host, all addresses of both families.
     #[arg(long, env = "API_BIND", default_value = ":18080", value_name = "ADDRESS", value_parser = value::bind)]
     pub(crate) api_bind: Bind,

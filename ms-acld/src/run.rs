@@ -9,16 +9,16 @@ use anyhow::{Context, anyhow, bail};
 use log::{error, info, warn};
 use ms_acl_core::model::Settings;
 use ms_acl_netfilter::{Options, Position};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::args::{JumpPosition, OnExit, RunArgs, SourceArg};
+use crate::args::{JumpPosition, OnExit, RunArgs};
 use crate::engine::{Ended, Engine, Fixed, Input, Kernel, Outlet, channel, watch_drift};
 use crate::http::{Access, Api, Desk, Token, listen, serve};
 use crate::instance::{OnlyInstance, random_name};
 use crate::one_line;
 use crate::policy_store::PolicyStore;
-use crate::source::dir::DirSource;
+use crate::source::Source;
 
 /// How long the end may take; the transaction in flight has most of it.
 const END_TIME: Duration = Duration::from_millis(1700);
@@ -56,9 +56,13 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
 }
 
 fn start(args: &RunArgs, settings: Settings) -> anyhow::Result<()> {
-    let SourceArg::Dir(folder) = &args.source else {
-        bail!("the source kube isn't built yet: --source dir:PATH reads a folder of manifests");
-    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("can't start the HTTP server")?;
+    // From here on a signal is heard, however early it comes.
+    let signals = runtime.block_on(async { Signals::listen() })?;
     let access = access(args)?;
     let _instance = OnlyInstance::claim()?;
     let (store, document) = match &args.policy_file {
@@ -69,13 +73,14 @@ fn start(args: &RunArgs, settings: Settings) -> anyhow::Result<()> {
         None => (None, Arc::default()),
     };
     let listener = listen(args.api_bind)?;
-    let (source, first) = DirSource::open(folder)?;
+    let (source, first) = Source::open(args, &settings.node)?;
     let position = match args.forward_jump_position {
         JumpPosition::Insert => Position::First,
         JumpPosition::Append => Position::Last,
     };
     let (kernel, watcher, mut preflight) = Kernel::open(Options { position })?;
     preflight.extend(mark_warnings(args));
+    preflight.extend(source.narrowness());
     for line in &preflight {
         warn!("{line}");
     }
@@ -106,40 +111,47 @@ fn start(args: &RunArgs, settings: Settings) -> anyhow::Result<()> {
         Ended::Alone => Err(anyhow!("nobody sends inputs any more")),
     })?;
     let objects = handle.clone();
-    spawn("source", &ended, move || {
-        source.run(|batch| objects.send(Input::Objects(batch)));
-        Ok(())
-    })?;
+    spawn("source", &ended, move || source.run(|batch| objects.send(Input::Objects(batch))))?;
     let drift = handle.clone();
     spawn("watch of the kernel", &ended, move || watch_drift(watcher, &drift))?;
 
     let api = Arc::new(Api { engine: handle, access, desk: Desk::new(document, store) });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("can't start the HTTP server")?;
-    let outcome = runtime.block_on(until_end(api, listener, ends, args.on_exit == OnExit::Remove));
+    let outcome = runtime.block_on(until_end(api, listener, signals, ends, args.on_exit == OnExit::Remove));
     // What still runs ends with the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// The signals that end the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("can't listen to signals");
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
 }
 
 /// Serves until a signal comes or a part of the daemon ends.
 async fn until_end(
     api: Arc<Api>,
     listener: std::net::TcpListener,
+    mut signals: Signals,
     mut ends: mpsc::UnboundedReceiver<PartEnded>,
     remove: bool,
 ) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("can't listen to signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("can't listen to signals")?;
     let (end, ending) = watch::channel(false);
     let engine = api.engine.clone();
     let mut server = tokio::spawn(serve(api, listener, ending));
     tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM: it ends"),
-        _ = interrupt.recv() => info!("SIGINT: it ends"),
+        _ = signals.terminate.recv() => info!("SIGTERM: it ends"),
+        _ = signals.interrupt.recv() => info!("SIGINT: it ends"),
         Some(ended) = ends.recv() => {
             let PartEnded { part, outcome } = ended;
             outcome.with_context(|| format!("the {part} ended"))?;

@@ -50,7 +50,7 @@ fn what_is_missing_at_the_start_is_one_clear_line() {
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         fs::write(path("bad-policy"), "{\"deployments\": 3}").unwrap();
         for (arguments, said) in [
-            (vec![], "isn't built yet"),
+            (vec!["--source", "kube"], "no API server is known"),
             (vec!["--source", "dir:/no/such/folder"], "/no/such/folder"),
             (vec!["--source", &source, "--policy-file", &path("bad-policy")], "/deployments"),
             (vec!["--source", &source, "--policy-file", "/no/such/folder/p"], "/no/such/folder/p"),

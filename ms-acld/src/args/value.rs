@@ -25,6 +25,10 @@ impl std::fmt::Display for SourceArg {
     }
 }
 
+/// Addresses of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Addresses(pub(crate) Vec<IpAddr>);
+
 /// Where the HTTP API listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bind {
@@ -66,6 +70,13 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     net.map(|net| net.trunc()).ok_or_else(|| "networks such as 10.0.0.0/8,fd00::/8 are needed".to_owned())
+}
+
+/// Addresses with commas between them; an empty variable is one that isn't set.
+pub(super) fn addresses(text: &str) -> Result<Addresses, String> {
+    let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    let addresses: Result<_, _> = texts.map(str::parse).collect();
+    addresses.map(Addresses).map_err(|_| "addresses such as 10.0.0.1,fd00::1 are needed".to_owned())
 }
 
 /// Hexadecimal behind `0x`, else decimal.
@@ -115,6 +126,14 @@ mod tests {
         assert_eq!(network("10.1.2.3/8"), Ok("10.0.0.0/8".parse().unwrap()));
         assert_eq!(network(" fd00::1"), Ok("fd00::1/128".parse().unwrap()));
         assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn addresses_may_be_none_or_several() {
+        assert_eq!(addresses(""), Ok(Addresses(Vec::new())));
+        let two = vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
+        assert_eq!(addresses("10.0.0.1, fd00::1"), Ok(Addresses(two)));
+        assert!(addresses("node1").is_err());
     }
 
     #[test]

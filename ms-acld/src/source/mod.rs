@@ -2,11 +2,68 @@
 //! it can't read; it decides nothing.
 
 pub(crate) mod dir;
+pub(crate) mod kube;
 pub(crate) mod manifest;
 
 use std::sync::Arc;
 
+use log::info;
 use ms_acl_core::cluster::Event;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::args::{RunArgs, SourceArg};
+
+/// A source that is open.
+pub(crate) enum Source {
+    /// A folder of manifests.
+    Dir(Box<dir::DirSource>),
+    /// The Kubernetes API.
+    Kube(Box<kube::KubeSource>),
+}
+
+impl Source {
+    /// Opens the source that the arguments name, and reads what can be read at once.
+    pub(crate) fn open(args: &RunArgs, node: &str) -> anyhow::Result<(Self, Batch)> {
+        match &args.source {
+            SourceArg::Dir(folder) => {
+                let (source, first) = dir::DirSource::open(folder)?;
+                Ok((Source::Dir(Box::new(source)), first))
+            }
+            SourceArg::Kube => {
+                let namespace = args.namespace.clone().filter(|namespace| !namespace.is_empty());
+                let host_ips = args.host_ip.0.clone();
+                let scope = kube::KubeScope { node: node.to_owned(), namespace, host_ips };
+                let (source, server) = kube::KubeSource::open(scope)?;
+                info!("the API server is {server}");
+                let first = source.first();
+                Ok((Source::Kube(Box::new(source)), first))
+            }
+        }
+    }
+
+    /// What this source never sees, a sentence each.
+    pub(crate) fn narrowness(&self) -> Vec<String> {
+        match self {
+            Source::Dir(_) => Vec::new(),
+            Source::Kube(source) => source.narrowness(),
+        }
+    }
+
+    /// Runs until `send` says that nobody listens any more.
+    ///
+    /// # Errors
+    ///
+    /// It can't go on.
+    pub(crate) fn run(self, send: impl FnMut(Batch) -> bool) -> anyhow::Result<()> {
+        match self {
+            Source::Dir(source) => {
+                source.run(send);
+                Ok(())
+            }
+            Source::Kube(source) => source.run(send),
+        }
+    }
+}
 
 /// What a source has seen since its last batch.
 #[derive(Debug, Default)]
@@ -19,6 +76,9 @@ pub(crate) struct Batch {
     pub(crate) cause: String,
     /// What the source is like now.
     pub(crate) state: SourceState,
+    /// Given back once the batch has been taken in, so that no source is far ahead of the engine.
+    #[expect(dead_code, reason = "what counts is when it is dropped")]
+    pub(crate) turn: Option<OwnedSemaphorePermit>,
 }
 
 /// An event and the file that it comes from.
@@ -26,6 +86,18 @@ pub(crate) struct Batch {
 pub(crate) struct SourcedEvent {
     pub(crate) event: Event,
     pub(crate) origin: Arc<str>,
+}
+
+impl SourcedEvent {
+    /// The name of the object that it is about.
+    pub(crate) fn object(&self) -> String {
+        match &self.event {
+            Event::Apply(object) => object.reference().to_string(),
+            Event::Undecodable(error) => error.object.to_string(),
+            Event::Delete(object) => object.to_string(),
+            Event::Acl(_) => "the policy document".to_owned(),
+        }
+    }
 }
 
 /// What a source is like.
@@ -42,6 +114,8 @@ pub(crate) struct SourceState {
     pub(crate) listed: bool,
     /// Whether it sees changes as they happen.
     pub(crate) live: bool,
+    /// How often the watch of each kind had to be started anew.
+    pub(crate) watch_restarts: Vec<(&'static str, u64)>,
 }
 
 /// Something that a source can't read.

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ms_acl_lab::net::{Cluster, Family, Outcome, Pod, Probe, Protocol};
 use serde_json::{Value, json};
@@ -70,12 +71,14 @@ pub(crate) fn file_of(pod: &str) -> String {
     format!("pod-{}.json", pod.replace('/', "-"))
 }
 
-fn names(pod: &str) -> (&str, &str) {
+/// The namespace and the Deployment of a pod.
+pub(crate) fn names(pod: &str) -> (&str, &str) {
     let (namespace, name) = pod.split_once('/').unwrap();
     (namespace, name.rsplit_once('-').map_or(name, |(app, _)| app))
 }
 
-fn pod_manifest(pod: &Pod) -> Value {
+/// A pod as the API server tells it.
+pub(crate) fn pod_manifest(pod: &Pod) -> Value {
     let (namespace, app) = names(&pod.name);
     let name = pod.name.split_once('/').unwrap().1;
     let addresses: Vec<Value> = pod.addresses().map(|address| json!({"ip": address})).collect();
@@ -101,11 +104,18 @@ impl<'c> NodeDaemon<'c> {
 
     /// Starts a daemon.
     pub(crate) fn started(cluster: &'c Cluster, node: &str, manifests: &Manifests, more: &[&str]) -> Self {
+        Self::run(cluster, node, |command| {
+            command.arg("--source").arg(format!("dir:{}", manifests.folder().display()));
+            command.arg("--policy-file").arg(manifests.policy_file(node));
+            command.args(more);
+        })
+    }
+
+    /// Starts a daemon with these arguments.
+    pub(crate) fn run(cluster: &'c Cluster, node: &str, arguments: impl FnOnce(&mut Command)) -> Self {
         let mut command = cluster.command_in(node, PROGRAM).unwrap();
-        command.args(["run", "--node-name", node, "--api-bind", API, "--source"]);
-        command.arg(format!("dir:{}", manifests.folder().display()));
-        command.arg("--policy-file").arg(manifests.policy_file(node));
-        command.args(more);
+        command.args(["run", "--node-name", node, "--api-bind", API]);
+        arguments(&mut command);
         let daemon = Daemon::of(command);
         NodeDaemon { daemon, cluster, node: node.to_owned() }
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, its functions too")]
 
 pub(crate) mod cluster;
+pub(crate) mod kube;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -131,7 +132,10 @@ pub(crate) fn wait_for<T>(what: &str, mut value: impl FnMut() -> Option<T>) -> T
 
 /// Runs the program to its end: exit code, standard output, error output.
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(PROGRAM).args(arguments).env_remove("RUST_LOG").output().unwrap();
+    let mut command = Command::new(PROGRAM);
+    // An API server of this machine's user is none of a test's.
+    command.args(arguments).env_remove("RUST_LOG").env("KUBECONFIG", "/no/such/kubeconfig");
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }

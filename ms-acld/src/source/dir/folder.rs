@@ -118,7 +118,7 @@ impl Folder {
         }
         let events: Vec<SourcedEvent> = touched.into_iter().filter_map(|name| self.tell(name)).collect();
         let cause = cause(&events, &names);
-        Batch { events, inputs, cause, state: self.state() }
+        Batch { events, inputs, cause, state: self.state(), turn: None }
     }
 
     /// What there is to tell of an object after the places where it is written changed.
@@ -226,12 +226,7 @@ fn cause(events: &[SourcedEvent], files: &[String]) -> String {
     let more = |count: usize| if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
     let file = files.first().map(String::as_str).unwrap_or_default();
     let files = format!("{file}{}", more(files.len()));
-    let object = events.first().map(|first| match &first.event {
-        Event::Apply(object) => object.reference().to_string(),
-        Event::Undecodable(error) => error.object.to_string(),
-        Event::Delete(object) => object.to_string(),
-        Event::Acl(_) => "the policy document".to_owned(),
-    });
+    let object = events.first().map(SourcedEvent::object);
     match object {
         Some(object) => format!("{object}{} ({files})", more(events.len())),
         None => files,

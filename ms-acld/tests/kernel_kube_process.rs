@@ -1,0 +1,107 @@
+//! The process: how it starts and ends while the API server is away, hangs or comes back.
+#![expect(clippy::unwrap_used, reason = "a test may panic, its functions too")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::cluster::{PORT, acl, expect, expect_same, handles, rules};
+use common::kube::{Api, network_policy};
+use common::{LIMIT, PROGRAM, Request};
+use ms_acl_lab::apiserver::Fault;
+use ms_acl_lab::net::Outcome::{Allowed, Dropped, Rejected};
+use ms_acl_lab::net::{Cluster, PodSpec, Ports, Process, Protocol, Signal};
+use serde_json::json;
+
+const WEB: &str = "default/web-0";
+const CLIENT: &str = "default/client-0";
+
+fn build() -> Cluster {
+    let cluster =
+        Cluster::builder().nodes(1).pod(PodSpec::new(WEB, "node1")).pod(PodSpec::new(CLIENT, "node1"));
+    let cluster = cluster.build().unwrap();
+    cluster.serve_pods(&Ports::all(&[PORT])).unwrap();
+    cluster
+}
+
+#[test]
+fn a_restart_while_the_server_is_away_keeps_the_old_rules() {
+    let cluster = build();
+    let mut api = Api::of(&cluster);
+    api.server.apply(network_policy("default/client", "client", &json!({})));
+    let mut node = api.start("node1");
+    node.put(&acl("default/web", "DENY", &json!([])));
+    node.daemon.process.signal(Signal::SIGKILL).unwrap();
+    node.daemon.process.wait(LIMIT).unwrap();
+    drop(node);
+    let before = handles(&cluster, "node1");
+
+    api.away();
+    let node = api.started("node1", &[]);
+    let status =
+        node.wait("the fault", |status| status["faults"].to_string().contains("pods can't be listed"));
+    assert_eq!((&status["synced"], &status["generation"]), (&json!(false), &json!(1)));
+    expect_same(&before, &handles(&cluster, "node1"), "nothing is touched");
+    expect(&cluster, CLIENT, WEB, Protocol::Tcp, Dropped);
+    expect(&cluster, WEB, CLIENT, Protocol::Tcp, Rejected);
+    let before = handles(&cluster, "node1");
+    // A change of the document has to wait as well: it may loosen what nobody has read yet.
+    let reply = node.send(Request::new("PUT", "/policy").body("{}"));
+    assert_eq!(reply.status, 202, "{reply:?}");
+    expect_same(&before, &handles(&cluster, "node1"), "still nothing is touched");
+
+    api.server.delete("networkpolicies", "default", "client");
+    api.back();
+    node.wait("synced", |status| status["synced"] == true);
+    expect(&cluster, CLIENT, WEB, Protocol::Tcp, Allowed);
+    expect(&cluster, WEB, CLIENT, Protocol::Tcp, Allowed);
+}
+
+#[test]
+fn a_first_start_waits_for_the_server() {
+    let cluster = build();
+    let mut api = Api::of(&cluster);
+    api.server.apply(network_policy("default/client", "client", &json!({})));
+    api.away();
+    let node = api.started("node1", &[]);
+    node.wait("the fault", |status| status["faults"].to_string().contains("can't be listed"));
+    assert_eq!(node.send(Request::new("GET", "/readyz")).status, 503);
+    assert_eq!(node.send(Request::new("GET", "/healthz")).status, 200);
+    assert!(rules(&cluster, "node1").is_empty());
+    api.back();
+    node.wait("synced", |status| status["synced"] == true);
+    expect(&cluster, WEB, CLIENT, Protocol::Tcp, Rejected);
+}
+
+#[test]
+fn sigterm_ends_it_within_two_seconds_whatever_the_server_does() {
+    let cluster = build();
+    let mut api = Api::of(&cluster);
+    let quick = |node: common::cluster::NodeDaemon<'_>, what: &str| {
+        let (code, time) = node.daemon.terminate();
+        assert_eq!(code, Some(0), "{what}");
+        assert!(time < Duration::from_secs(2), "{what}: {time:?}");
+    };
+    quick(api.start("node1"), "while it watches");
+    api.server.set_fault("pods", Some(Fault::Hang));
+    quick(api.started("node1", &[]), "while a list hangs");
+    api.away();
+    let node = api.started("node1", &[]);
+    node.wait("the fault", |status| status["faults"].to_string().contains("can't be listed"));
+    quick(node, "while nobody is there");
+}
+
+#[test]
+fn without_an_api_server_to_look_for_it_says_so_at_once() {
+    let started = Instant::now();
+    for (name, value) in [("KUBECONFIG", "/nonexistent/kubeconfig"), ("HOME", "/nonexistent")] {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-n", PROGRAM, "run", "--source", "kube", "--api-bind", "127.0.0.1:0"]);
+        command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST").env(name, value);
+        let mut process = Process::spawn(command).unwrap();
+        assert_eq!(process.wait(LIMIT).unwrap().code(), Some(1));
+        let log = process.output().unwrap();
+        assert!(log.contains("no API server is known"), "{log}");
+    }
+    assert!(started.elapsed() < LIMIT);
+}
