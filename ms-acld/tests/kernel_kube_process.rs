@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::cluster::{PORT, acl, expect, expect_same, handles, rules};
+use common::cluster::{NodeDaemon, PORT, acl, expect, expect_same, handles, rules};
 use common::kube::{Api, network_policy};
 use common::{LIMIT, PROGRAM, Request};
 use ms_acl_lab::apiserver::Fault;
@@ -77,7 +77,7 @@ fn a_first_start_waits_for_the_server() {
 fn sigterm_ends_it_within_two_seconds_whatever_the_server_does() {
     let cluster = build();
     let mut api = Api::of(&cluster);
-    let quick = |node: common::cluster::NodeDaemon<'_>, what: &str| {
+    let quick = |node: NodeDaemon<'_>, what: &str| {
         let (code, time) = node.daemon.terminate();
         assert_eq!(code, Some(0), "{what}");
         assert!(time < Duration::from_secs(2), "{what}: {time:?}");
@@ -89,6 +89,41 @@ fn sigterm_ends_it_within_two_seconds_whatever_the_server_does() {
     let node = api.started("node1", &[]);
     node.wait("the fault", |status| status["faults"].to_string().contains("can't be listed"));
     quick(node, "while nobody is there");
+}
+
+#[test]
+fn it_needs_no_right_but_net_admin() {
+    let cluster = build();
+    let api = Api::of(&cluster);
+    api.server.apply(network_policy("default/client", "client", &json!({})));
+    // As the DaemonSet starts it: root without root's rights. As the systemd unit does: nobody with one right.
+    let daemon_set = ["--bounding-set", "-all,+net_admin", "--inh-caps", "-all", "--no-new-privs"];
+    let unit = [
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+        "--no-new-privs",
+        "--bounding-set",
+        "-all,+net_admin",
+        "--inh-caps",
+        "-all,+net_admin",
+        "--ambient-caps",
+        "+net_admin",
+    ];
+    for limits in [&daemon_set[..], &unit] {
+        let mut command = cluster.command_in("node1", "setpriv").unwrap();
+        command.args(limits).args([PROGRAM, "run", "--node-name", "node1", "--api-bind", "127.0.0.1:18080"]);
+        let kubeconfig = api.kubeconfig(None);
+        command.args(["--source", "kube", "--on-exit", "remove"]).env("KUBECONFIG", kubeconfig);
+        let node = NodeDaemon::of(&cluster, "node1", command);
+        let status = node.wait("synced", |status| status["synced"] == true);
+        assert_eq!((&status["faults"], &status["preflight"]), (&json!([]), &json!([])), "{limits:?}");
+        expect(&cluster, WEB, CLIENT, Protocol::Tcp, Rejected);
+        assert_eq!(node.daemon.terminate().0, Some(0));
+        expect(&cluster, WEB, CLIENT, Protocol::Tcp, Allowed);
+    }
 }
 
 #[test]

@@ -116,8 +116,12 @@ impl<'c> NodeDaemon<'c> {
         let mut command = cluster.command_in(node, PROGRAM).unwrap();
         command.args(["run", "--node-name", node, "--api-bind", API]);
         arguments(&mut command);
-        let daemon = Daemon::of(command);
-        NodeDaemon { daemon, cluster, node: node.to_owned() }
+        Self::of(cluster, node, command)
+    }
+
+    /// Starts the daemon that a command makes in a node's namespace.
+    pub(crate) fn of(cluster: &'c Cluster, node: &str, command: Command) -> Self {
+        NodeDaemon { daemon: Daemon::of(command), cluster, node: node.to_owned() }
     }
 
     pub(crate) fn send(&self, request: Request) -> Reply {

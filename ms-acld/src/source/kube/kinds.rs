@@ -124,7 +124,12 @@ fn read<T: DeserializeOwned>(text: &str, object: fn(T) -> Object) -> serde_json:
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use serde_json::Value;
+
     use super::*;
+    use crate::text::{Duplicates, Syntax, documents};
 
     fn kind(name: &str) -> &'static Kind {
         KINDS.iter().find(|kind| kind.name == name).unwrap()
@@ -154,5 +159,46 @@ mod tests {
             assert_eq!(object.kind(), kind.name);
             assert!(object.metadata().annotations.is_empty());
         }
+    }
+
+    /// The rules of a role, as `group/plural verb`.
+    fn rights(manifest: &str) -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests").join(manifest);
+        let text = std::fs::read(path).unwrap();
+        let documents: Vec<Value> = documents(Syntax::Yaml, &text, Duplicates::Refuse).unwrap();
+        let texts = |value: &Value| -> Vec<String> {
+            value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+        };
+        let mut rights = Vec::new();
+        for rule in documents.iter().filter_map(|document| document["rules"].as_array()).flatten() {
+            for group in texts(&rule["apiGroups"]) {
+                for plural in texts(&rule["resources"]) {
+                    rights
+                        .extend(texts(&rule["verbs"]).iter().map(|verb| format!("{group}/{plural} {verb}")));
+                }
+            }
+        }
+        rights.sort_unstable();
+        rights
+    }
+
+    fn expected(verbs: impl Fn(&Kind) -> &'static [&'static str]) -> Vec<String> {
+        let of = |kind: &'static Kind| {
+            verbs(kind).iter().map(move |verb| format!("{}/{} {verb}", kind.group, kind.plural))
+        };
+        let mut rights: Vec<String> = KINDS.iter().flat_map(of).collect();
+        rights.sort_unstable();
+        rights
+    }
+
+    #[test]
+    fn the_manifests_give_the_rights_that_are_needed_and_no_others() {
+        assert_eq!(rights("base/cluster-role.yaml"), expected(|_| &["get", "list", "watch"]));
+        let role = expected(|kind| match kind.name {
+            "Namespace" => &["get"],
+            _ if kind.scope == Scope::Cluster => &[],
+            _ => &["get", "list", "watch"],
+        });
+        assert_eq!(rights("overlays/one-namespace/role.yaml"), role);
     }
 }
