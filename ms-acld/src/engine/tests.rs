@@ -215,6 +215,7 @@ fn what_is_known_is_enforced_beside_what_was_never_read() {
             listed: true,
             ..SourceState::default()
         },
+        ..Batch::default()
     }));
     second.wait(|snapshot| snapshot.status.applied == 2);
     assert_eq!(policies(&second.held()), policies(&before));
