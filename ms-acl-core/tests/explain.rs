@@ -4,7 +4,10 @@
 
 mod world;
 
+use std::sync::Arc;
+
 use ms_acl_core::model::NodeTraffic;
+use ms_acl_core::ruleset::{Chain, Rule, Ruleset, Target};
 use ms_acl_core::verdict::explain::{Explanation, Failed, NoAnswer, Question, Reason, Side};
 use ms_acl_core::verdict::{Nodes, Verdict, explain};
 use serde_json::json;
@@ -338,7 +341,12 @@ fn what_has_no_answer_says_why() {
     assert_eq!(why("x/y", "a/db"), "there is no pod x/y");
     assert!(why("a/db", "a/pending").contains("hasn't started or has ended"));
     assert_eq!(why("node:n9", "a/db"), "there is no node n9; did you mean n1 or n2 or n3?");
-    assert!(why("node:n3", "a/db").contains("lists no address"));
+    assert!(why("node:n3", "a/db").contains("its Node object lists none: ask for the address"));
+    world.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": "host"},
+        "spec": {"nodeName": "n4", "hostNetwork": true}, "status": {"phase": "Pending"}}));
+    let why = |from: &str, to: &str| world.try_explain(from, to, "80").unwrap_err().to_string();
+    assert!(why("a/host", "a/db").contains("lives in the network of node \"n4\""));
+    assert!(why("node:n4", "a/db").contains("no address of node n4 is known"));
     assert!(why("b/six", "a/db").contains("b/six has only ipv6 and a/db only ipv4"));
 }
 
@@ -363,6 +371,39 @@ fn pods_on_the_host_network_and_strangers_are_told_apart() {
     );
     let stranger = world.explain(OUTSIDE, "a/web", "80");
     assert!(stranger.notes[0].contains("no pod and no node"), "{:?}", stranger.notes);
+}
+
+#[test]
+fn a_node_without_an_object_has_the_addresses_of_its_pods_on_the_host_network() {
+    let mut world = two_teams();
+    for (name, node, address) in [("near", "n1", "192.168.0.1"), ("far", "n2", "192.168.0.2")] {
+        world.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": name},
+            "spec": {"nodeName": node, "hostNetwork": true}, "status": {"phase": "Running", "podIP": address}}));
+    }
+    world.policy("a/p", json!({"podSelector": {}}));
+    for (from, verdict) in [
+        ("a/near", Verdict::Allow),
+        ("node:n1", Verdict::Allow),
+        ("a/far", Verdict::Reject),
+        ("node:n2", Verdict::Reject),
+    ] {
+        let trail = world.explain(from, "a/web", "80").trail;
+        assert_eq!(trail.verdict, verdict, "{from}");
+        assert_eq!(trail.source.node.as_deref(), Some(if verdict == Verdict::Allow { "n1" } else { "n2" }));
+    }
+    let local = |_: &str| vec!["127.0.0.1".parse().unwrap(), "192.168.0.9".parse().unwrap()];
+    let mut nodes = Nodes::new(&world.cluster, &world.settings);
+    let question = Question {
+        from: "node:n1".parse().unwrap(),
+        to: "a/web".parse().unwrap(),
+        port: "80".parse().unwrap(),
+    };
+    let trail = explain(&mut nodes, &question, &local).unwrap().trail;
+    assert_eq!(
+        trail.source.address.to_string(),
+        "192.168.0.9",
+        "what the kernel of the node has counts first"
+    );
 }
 
 #[test]
@@ -427,4 +468,95 @@ fn rules_of_another_moment_can_be_asked_too() {
         explanation.trail.ingress.unwrap().decision().unwrap().object.as_deref(),
         Some("NetworkPolicy a/p")
     );
+}
+
+#[test]
+fn every_refusal_is_told_in_the_first_lines() {
+    let mut world = teams();
+    world.acl(json!({"deployments": [{"namespace": "a", "name": "web", "rules": [{"action": "DENY"}]}]}));
+    world.policy("a/in", json!({"podSelector": {}}));
+    world.policy("b/out", json!({"podSelector": {}, "policyTypes": ["Egress"]}));
+    let text = world.explain("b/db", "a/web", "80").to_string();
+    let lines: Vec<&str> = text.lines().take(5).collect();
+    assert_eq!(
+        lines[..4],
+        [
+            "reject: b/db -> a/web 80/tcp",
+            "because in egress of b/db: no rule of NetworkPolicy b/out matches, so its isolation of the pod rejects it",
+            "and also in ingress of a/web: Acl a/web rules[0] drops it: from anybody, any port",
+            "and also in ingress of a/web: no rule of NetworkPolicy a/in matches, so its isolation of the pod rejects it",
+        ]
+    );
+    assert!(lines[4].starts_with("  ipv4 from "), "{text}");
+}
+
+#[test]
+fn where_the_families_disagree_the_first_line_says_so_and_both_trails_follow() {
+    let mut world = teams();
+    world.pod_with("b/both", json!({"app": "both"}), &["10.0.2.9", "fd00:2::9"], json!({}));
+    world.policy(
+        "a/p",
+        json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}),
+    );
+    let text = world.explain("b/both", "a/web", "80").to_string();
+    assert!(text.starts_with(
+        "allow in ipv4, reject in ipv6: b/both -> a/web 80/tcp\n\
+         because in ipv6, in ingress of a/web: no rule of NetworkPolicy a/p matches, so its isolation of the pod rejects it\n"
+    ), "{text}");
+    assert!(text.contains("\nipv6, the other family: reject\n  ipv6 from fd00:2::9"), "{text}");
+    assert!(text.contains("10.0.0.0/8 is of the other family"), "{text}");
+
+    // One verdict for different reasons is two answers too.
+    world.policy(
+        "a/p",
+        json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
+            {"from": [{"ipBlock": {"cidr": "fd00::/8"}}]}]}),
+    );
+    let text = world.explain("b/both", "a/web", "80").to_string();
+    assert!(text.starts_with("allow: b/both -> a/web 80/tcp\n"), "{text}");
+    assert!(text.contains("\nipv6, the other family: allow\n") && text.contains("spec.ingress[1]"), "{text}");
+}
+
+#[test]
+fn what_the_kernel_was_seen_to_hold_is_explained_with_the_objects_names() {
+    let mut world = teams();
+    world.policy("a/p", json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}));
+    let desired = Nodes::new(&world.cluster, &world.settings).node("n1").clone();
+    let ask = |change: &dyn Fn(&mut Ruleset)| {
+        let mut held = desired.clone();
+        change(&mut held.rulesets.v4);
+        for chain in held.rulesets.v4.chains.values_mut() {
+            let bare = chain.rules.iter().map(|rule| Rule { provenance: None, ..rule.clone() });
+            *chain = Arc::new(Chain { rules: bare.collect(), ..(**chain).clone() });
+        }
+        held.rulesets.recognise(&desired.rulesets);
+        let mut nodes = Nodes::new(&world.cluster, &world.settings);
+        nodes.insert("n1", held);
+        let question = Question {
+            from: OUTSIDE.parse().unwrap(),
+            to: "a/web".parse().unwrap(),
+            port: "80".parse().unwrap(),
+        };
+        explain(&mut nodes, &question, &|_| Vec::new()).unwrap().trail.ingress.unwrap()
+    };
+    let same = ask(&|_| {});
+    assert_eq!(decided(&same), (Verdict::Allow, "kubernetes".into(), Some("NetworkPolicy a/p"), Some(0)));
+
+    let unhooked = ask(&|graph| graph.hooks.clear());
+    assert_eq!((unhooked.verdict, unhooked.reason), (Verdict::Allow, Reason::NotProgrammed));
+    assert!(unhooked.detail.contains("node n1 has no rules in place for it"), "{}", unhooked.detail);
+
+    let intruder = ask(&|graph| {
+        for (name, chain) in &mut graph.chains {
+            if name.as_str().starts_with("MS-P-") {
+                let mut rules = chain.rules.clone();
+                rules.insert(0, Rule::new(Vec::new(), Target::Drop));
+                *chain = Arc::new(Chain { rules, ..(**chain).clone() });
+            }
+        }
+    });
+    let decision = intruder.decision().unwrap();
+    assert_eq!((intruder.verdict, decision.object.as_deref(), decision.rule), (Verdict::Drop, None, None));
+    assert_eq!(decision.kernel.line, Some(1));
+    assert!(decision.detail.starts_with("a rule of chain MS-P-"), "{}", decision.detail);
 }

@@ -18,14 +18,14 @@ pub fn pod(pod: &Pod) -> (PodFacts, Vec<Diagnostic>) {
 
     let mut addresses: Vec<IpAddr> = Vec::new();
     let ended = matches!(pod.status.phase.as_str(), "Succeeded" | "Failed");
-    if !ended && !pod.spec.host_network {
+    if !ended {
         let listed = pod.status.pod_ips.iter().enumerate();
         let listed = listed.map(|(index, entry)| (format!("/status/podIPs/{index}/ip"), entry.ip.as_str()));
         for (path, text) in listed.chain([("/status/podIP".to_owned(), pod.status.pod_ip.as_str())]) {
             match text.parse::<IpAddr>() {
                 Ok(address) if !addresses.contains(&address) => addresses.push(address),
                 Ok(_) => {}
-                Err(_) if text.is_empty() => {}
+                Err(_) if text.is_empty() || pod.spec.host_network => {}
                 Err(_) => fault(path, format!("{text:?} is not an address")),
             }
         }
@@ -55,6 +55,8 @@ pub fn pod(pod: &Pod) -> (PodFacts, Vec<Diagnostic>) {
     ports.sort_unstable();
     ports.dedup();
 
+    let (addresses, host_addresses) =
+        if pod.spec.host_network { (Vec::new(), addresses) } else { (addresses, Vec::new()) };
     let owner = match meta.controller() {
         None => PodOwner::Nobody,
         Some(owner) if owner.kind == "ReplicaSet" => PodOwner::ReplicaSet {
@@ -70,6 +72,7 @@ pub fn pod(pod: &Pod) -> (PodFacts, Vec<Diagnostic>) {
         node: pod.spec.node_name.as_str().into(),
         addresses: addresses.into(),
         host_network: pod.spec.host_network,
+        host_addresses: host_addresses.into(),
         ports: ports.into(),
         owner,
         created: created(&meta.creation_timestamp),

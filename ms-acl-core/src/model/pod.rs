@@ -20,6 +20,9 @@ pub struct PodFacts {
     pub addresses: Box<[IpAddr]>,
     /// Whether it lives in the network of its node: it looks like the node, and no policy governs it.
     pub host_network: bool,
+    /// The addresses that it lists while it lives in the network of its node: the node's. Nothing is
+    /// decided by them; they say who is meant by such a pod.
+    pub host_addresses: Box<[IpAddr]>,
     /// Its containers' named ports.
     pub ports: Arc<[NamedPort]>,
     /// Who controls it.

@@ -6,6 +6,7 @@
 
 mod name;
 mod provenance;
+mod recognise;
 mod rule;
 mod set;
 

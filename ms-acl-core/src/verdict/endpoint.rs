@@ -1,5 +1,6 @@
 //! The ends of a flow as people name them: `default/web-1`, `10.0.0.1`, `node:n1`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -108,9 +109,9 @@ pub enum NoAddress {
         /// The pod that has it.
         holder: String,
     },
-    /// A pod on the host network of a node whose addresses aren't known.
+    /// A pod on the host network of a node, neither of which lists an address.
     #[error(
-        "pod {pod} lives in the network of node {node:?}, whose addresses aren't known: ask for the address"
+        "pod {pod} lives in the network of node {node:?}, of which no address is known: ask for the address"
     )]
     HostNetwork {
         /// The pod.
@@ -126,8 +127,8 @@ pub enum NoAddress {
         /// Nodes that are known, a few.
         known: Vec<String>,
     },
-    /// A node that lists no address.
-    #[error("node {node} lists no address: ask for the address")]
+    /// A node of which no address is known: its Node object lists none, or there is no such object.
+    #[error("no address of node {node} is known, its Node object lists none: ask for the address")]
     NodeWithoutAddress {
         /// The node.
         node: String,
@@ -142,20 +143,18 @@ fn did_you_mean(names: &[String]) -> String {
 const FEW: usize = 3;
 
 impl Endpoint {
-    /// The addresses of this end: at least one. A pod on the host network has those of its node.
-    pub fn addresses(&self, cluster: &Cluster) -> Result<Vec<IpAddr>, NoAddress> {
+    /// The addresses of this end: at least one. A node has those that its Node object lists, else those
+    /// that `local_addresses` tells or its pods on the host network have; a pod on the host network has
+    /// those of its node, else its own.
+    pub fn addresses(
+        &self,
+        cluster: &Cluster,
+        local_addresses: &dyn Fn(&str) -> Vec<IpAddr>,
+    ) -> Result<Vec<IpAddr>, NoAddress> {
         match self {
             Endpoint::Address(address) => Ok(vec![*address]),
-            Endpoint::Node(name) => {
-                if cluster.node(name).is_none() {
-                    let known = cluster.nodes().map(|node| node.metadata.name.clone());
-                    let known = known.take(FEW).collect();
-                    return Err(NoAddress::UnknownNode { node: name.clone(), known });
-                }
-                filled(node_addresses(cluster, name).collect())
-                    .ok_or_else(|| NoAddress::NodeWithoutAddress { node: name.clone() })
-            }
-            Endpoint::Pod { namespace, name } => pod_addresses(cluster, namespace, name),
+            Endpoint::Node(name) => addresses_of_node(cluster, name, local_addresses),
+            Endpoint::Pod { namespace, name } => pod_addresses(cluster, (namespace, name), local_addresses),
         }
     }
 
@@ -173,7 +172,41 @@ fn filled(addresses: Vec<IpAddr>) -> Option<Vec<IpAddr>> {
     Some(addresses).filter(|addresses| !addresses.is_empty())
 }
 
-fn pod_addresses(cluster: &Cluster, namespace: &str, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
+fn addresses_of_node(
+    cluster: &Cluster,
+    name: &str,
+    local_addresses: &dyn Fn(&str) -> Vec<IpAddr>,
+) -> Result<Vec<IpAddr>, NoAddress> {
+    let here = || cluster.pods().filter(|pod| *pod.node == *name);
+    let of_pods = || here().flat_map(|pod| pod.host_addresses.iter().copied()).collect();
+    let local = || local_addresses(name).into_iter().filter(|address| reaches_others(*address)).collect();
+    let known = filled(node_addresses(cluster, name).collect());
+    known.or_else(|| filled(local())).or_else(|| filled(of_pods())).ok_or_else(|| {
+        if cluster.node(name).is_some() || here().next().is_some() {
+            return NoAddress::NodeWithoutAddress { node: name.to_owned() };
+        }
+        let of_pods = cluster.pods().map(|pod| &*pod.node).filter(|node| !node.is_empty());
+        let known: BTreeSet<&str> = cluster.nodes().map(|node| &*node.metadata.name).chain(of_pods).collect();
+        let known = known.into_iter().take(FEW).map(str::to_owned).collect();
+        NoAddress::UnknownNode { node: name.to_owned(), known }
+    })
+}
+
+/// Whether an address means something outside of its own machine.
+fn reaches_others(address: IpAddr) -> bool {
+    !address.is_loopback()
+        && !address.is_multicast()
+        && match address {
+            IpAddr::V4(address) => !address.is_link_local(),
+            IpAddr::V6(address) => !address.is_unicast_link_local(),
+        }
+}
+
+fn pod_addresses(
+    cluster: &Cluster,
+    (namespace, name): (&str, &str),
+    local_addresses: &dyn Fn(&str) -> Vec<IpAddr>,
+) -> Result<Vec<IpAddr>, NoAddress> {
     let full = || format!("{namespace}/{name}");
     let Some(pod) = cluster.pod(namespace, name) else {
         let alike = cluster.pods_of(namespace).filter(|pod| pod.name.starts_with(name));
@@ -181,9 +214,11 @@ fn pod_addresses(cluster: &Cluster, namespace: &str, name: &str) -> Result<Vec<I
         return Err(NoAddress::UnknownPod { pod: full(), similar });
     };
     if pod.host_network {
-        let node = pod.node.to_string();
-        return filled(node_addresses(cluster, &node).collect())
-            .ok_or_else(|| NoAddress::HostNetwork { pod: full(), node });
+        // What the pod itself lists is what the kubelet took for its node's own.
+        return filled(node_addresses(cluster, &pod.node).collect())
+            .or_else(|| filled(pod.host_addresses.to_vec()))
+            .or_else(|| addresses_of_node(cluster, &pod.node, local_addresses).ok())
+            .ok_or_else(|| NoAddress::HostNetwork { pod: full(), node: pod.node.to_string() });
     }
     if let Some(addresses) = filled(cluster.addresses_of(pod).collect()) {
         return Ok(addresses);

@@ -94,13 +94,15 @@ pub struct Trail {
 }
 
 impl Trail {
+    /// The directions that somebody judges, the source's own first.
+    pub fn sides(&self) -> impl Iterator<Item = (Direction, &Side)> {
+        let sides = [(Direction::Egress, &self.egress), (Direction::Ingress, &self.ingress)];
+        sides.into_iter().filter_map(|(direction, side)| Some((direction, side.as_ref()?)))
+    }
+
     /// The direction that refuses the flow: the source's own where both do.
     pub fn refusal(&self) -> Option<(Direction, &Side)> {
-        let sides = [(Direction::Egress, &self.egress), (Direction::Ingress, &self.ingress)];
-        let refuses = |side: &Side| side.verdict != Verdict::Allow;
-        sides
-            .into_iter()
-            .find_map(|(direction, side)| Some((direction, side.as_ref().filter(|s| refuses(s))?)))
+        self.sides().find(|(_, side)| side.verdict != Verdict::Allow)
     }
 }
 
@@ -166,6 +168,9 @@ pub enum Reason {
     OwnNode,
     /// Link-local addresses are no way around.
     LinkLocal,
+    /// Policies select the pod, and the rules that were asked have no line for it: the kernel lacks
+    /// them, or holds those of another moment.
+    NotProgrammed,
     /// A rule of ours that belongs to no policy.
     Scaffolding,
 }
@@ -261,10 +266,22 @@ pub fn explain(
     local_addresses: &dyn Fn(&str) -> Vec<IpAddr>,
 ) -> Result<Explanation, NoAnswer> {
     let cluster = nodes.cluster();
-    let (first, second) = pairs(cluster, &question.from, &question.to)?;
+    let (first, second) = pairs(cluster, (&question.from, &question.to), local_addresses)?;
+    let own = addresses_of_nodes(cluster, question, local_addresses);
+    let local_addresses = &|node: &str| {
+        let own = own.iter().filter(|(name, _)| name == node).flat_map(|(_, addresses)| addresses);
+        let mut addresses = local_addresses(node);
+        addresses.extend(own);
+        addresses
+    };
     let mut judge = |(from, to)| {
         let flow = Flow { from, to, protocol: question.port.protocol(), port: question.port.number() };
-        trail(nodes, flow, local_addresses)
+        let mut trail = trail(nodes, flow, local_addresses);
+        for end in [&mut trail.source, &mut trail.destination] {
+            let node = own.iter().find(|(_, addresses)| addresses.contains(&end.address));
+            end.node = end.node.take().or_else(|| node.map(|(name, _)| name.clone()));
+        }
+        trail
     };
     let first = judge(first);
     let other_family = second.map(judge);
@@ -295,8 +312,32 @@ pub(super) fn common(sources: &[IpAddr], destinations: &[IpAddr]) -> Option<(Pai
     Some((pair, pairs.find(|(other, _)| *other != family).map(|(_, pair)| pair)))
 }
 
-fn pairs(cluster: &Cluster, from: &Endpoint, to: &Endpoint) -> Result<(Pair, Option<Pair>), NoAnswer> {
-    let (sources, destinations) = (from.addresses(cluster)?, to.addresses(cluster)?);
+/// The addresses by which the ends that are nodes, or live in the network of one, are asked for: they are
+/// the nodes' own, also where no Node object says so.
+fn addresses_of_nodes(
+    cluster: &Cluster,
+    question: &Question,
+    local_addresses: &dyn Fn(&str) -> Vec<IpAddr>,
+) -> Vec<(String, Vec<IpAddr>)> {
+    let ends = [&question.from, &question.to].into_iter();
+    let nodes = ends.filter_map(|end| {
+        let node = match end {
+            Endpoint::Node(name) => name.clone(),
+            Endpoint::Pod { .. } => end.pod(cluster).filter(|pod| pod.host_network)?.node.to_string(),
+            Endpoint::Address(_) => return None,
+        };
+        Some((node, end.addresses(cluster, local_addresses).ok()?))
+    });
+    nodes.collect()
+}
+
+fn pairs(
+    cluster: &Cluster,
+    (from, to): (&Endpoint, &Endpoint),
+    local_addresses: &dyn Fn(&str) -> Vec<IpAddr>,
+) -> Result<(Pair, Option<Pair>), NoAnswer> {
+    let sources = from.addresses(cluster, local_addresses)?;
+    let destinations = to.addresses(cluster, local_addresses)?;
     if let Some(pairs) = common(&sources, &destinations) {
         return Ok(pairs);
     }

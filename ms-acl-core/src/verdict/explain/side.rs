@@ -65,7 +65,9 @@ pub(super) fn side(
         None => words::without_gate(reason, &name, direction, &pod.node, other),
     };
     let kernel = match (deciding, last_rule(&walk)) {
-        (None, Some(hit)) if reason != Reason::NoPolicy => kernel_rule(hit, graph.family),
+        (None, Some(hit)) if !matches!(reason, Reason::NoPolicy | Reason::NotProgrammed) => {
+            kernel_rule(hit, graph.family)
+        }
         _ => KernelRule::default(),
     };
     let node = pod.node.to_string();
@@ -98,7 +100,7 @@ fn reason_without_gate(walk: &Walk<'_>, flow: Flow, own_node: bool, governed: bo
     } else if own_node {
         Reason::OwnNode
     } else {
-        Reason::Scaffolding
+        Reason::NotProgrammed
     }
 }
 
@@ -145,7 +147,7 @@ fn gate(
     let known = walk.hits.iter().rev().find(|hit| hit.rule.provenance.is_some() && ends(hit));
     // Rules that were read back from a kernel don't know where they come from.
     let unknown = || walk.hits.iter().rev().find(|hit| Role::of(hit.chain) == Role::Policy && ends(hit));
-    let decided = known.or_else(unknown);
+    let decided = strangers_rule(graph, chain, &walk).or(known).or_else(unknown);
     let provenance = decided.and_then(|hit| hit.rule.provenance.as_deref());
     let kind = provenance
         .map(|provenance| provenance.gate)
@@ -191,6 +193,15 @@ fn gate(
     };
     decision.detail = words::gate(&decision, tier, subject);
     decision
+}
+
+/// The rule that ended a walk through a gate, if it is none of the policies' in a graph whose rules know
+/// where they come from: somebody else put it there.
+fn strangers_rule<'w, 'g>(graph: &Ruleset, gate: &ChainName, walk: &'w Walk<'g>) -> Option<&'w Hit<'g>> {
+    let traced = graph.chains.get(gate)?.rules.iter().any(|rule| rule.provenance.is_some());
+    let last = walk.hits.last().filter(|_| traced && walk.outcome != Outcome::Pass)?;
+    let ours = last.rule.provenance.is_some() || !matches!(Role::of(last.chain), Role::Policy | Role::Gate);
+    (!ours).then_some(last)
 }
 
 fn tier_name(gate: GateKind) -> &'static str {

@@ -11,28 +11,72 @@ use crate::verdict::{Endpoint, Verdict};
 const FEW: usize = 8;
 
 impl Display for Explanation {
-    /// The verdict and the reason for it in the first lines; then each direction with its gates, the
-    /// kernel's rules, and what nearly matched where the flow is refused.
+    /// The verdict and every reason against the flow in the first lines; then each direction with its
+    /// gates, the kernel's rules, and what nearly matched where the flow is refused. The other family
+    /// follows where anything about it differs.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let port = self.port;
-        writeln!(f, "{}: {} -> {} {port}", self.trail.verdict, self.from, self.to)?;
-        if let Some((direction, side)) = self.trail.refusal() {
-            writeln!(f, "because in {direction} of {}: {}", side.pod, side.detail)?;
+        let first = &self.trail;
+        let other = self.other_family.as_ref();
+        let disagrees = other.filter(|other| other.verdict != first.verdict);
+        let (from, to, port) = (&self.from, &self.to, self.port);
+        if let Some(other) = disagrees {
+            let (a, b) = (first.family, other.family);
+            writeln!(f, "{} in {a}, {} in {b}: {from} -> {to} {port}", first.verdict, other.verdict)?;
+            refusals(f, first, &format!("in {a}, "))?;
+            refusals(f, other, &format!("in {b}, "))?;
+        } else {
+            writeln!(f, "{}: {from} -> {to} {port}", first.verdict)?;
+            refusals(f, first, "")?;
         }
-        trail(f, &self.trail)?;
-        if let Some(other) = &self.other_family {
-            if other.verdict == self.trail.verdict {
-                writeln!(f, "{} gives the same verdict: {}", other.family, other.verdict)?;
-            } else {
-                writeln!(f, "{}, the other family:", other.family)?;
+        trail(f, first)?;
+        match other {
+            Some(other) if decided(first) == decided(other) => {
+                writeln!(
+                    f,
+                    "{} gives the same verdict for the same reasons: {}",
+                    other.family, other.verdict
+                )?;
+            }
+            Some(other) => {
+                writeln!(f, "{}, the other family: {}", other.family, other.verdict)?;
                 trail(f, other)?;
             }
+            None => {}
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
         Ok(())
     }
+}
+
+/// Everything that refuses a flow, a line each: it passes once none of them is left.
+fn refusals(f: &mut Formatter<'_>, trail: &Trail, family: &str) -> fmt::Result {
+    let mut word = "because";
+    for (direction, side) in trail.sides().filter(|(_, side)| side.verdict != Verdict::Allow) {
+        let gates = side.gates.iter().filter(|gate| gate.verdict != Verdict::Allow);
+        let mut details: Vec<&str> = gates.map(|gate| &*gate.detail).collect();
+        if details.is_empty() {
+            details.push(&side.detail);
+        }
+        for detail in details {
+            writeln!(f, "{word} {family}in {direction} of {}: {detail}", side.pod)?;
+            word = "and also";
+        }
+    }
+    Ok(())
+}
+
+/// What decides a direction: what it says, why, and by which gate, object and rule.
+type Decided<'a> = (Direction, Verdict, Reason, Option<(GateKind, Option<&'a str>, Option<usize>)>);
+
+/// What decides each direction of a flow.
+fn decided(trail: &Trail) -> Vec<Decided<'_>> {
+    fn one((direction, side): (Direction, &Side)) -> Decided<'_> {
+        let rule = side.decision().map(|gate| (gate.gate, gate.object.as_deref(), gate.rule));
+        (direction, side.verdict, side.reason, rule)
+    }
+    trail.sides().map(one).collect()
 }
 
 fn trail(f: &mut Formatter<'_>, trail: &Trail) -> fmt::Result {

@@ -147,6 +147,9 @@ pub(super) fn without_gate(
             "link-local addresses are no way around: node {node} drops what it would forward from or to fe80::/10 \
              while one of its pods is governed in IPv6"
         ),
-        _ => format!("a rule of ours on node {node} that belongs to no policy decides"),
+        Reason::NotProgrammed => format!(
+            "policies select pod {pod} in {direction}, but node {node} has no rules in place for it: nothing judges the flow there"
+        ),
+        _ => format!("a rule on node {node} that belongs to no policy decides"),
     }
 }

@@ -76,7 +76,7 @@ pub fn matrix(
 ) -> Result<Matrix, NoAddress> {
     let cluster = nodes.cluster();
     let addresses = |ends: &[Endpoint]| -> Result<Vec<Vec<IpAddr>>, NoAddress> {
-        ends.iter().map(|end| end.addresses(cluster)).collect()
+        ends.iter().map(|end| end.addresses(cluster, local_addresses)).collect()
     };
     let (sources, destinations) = (addresses(from)?, addresses(to)?);
     let mut disagreements = Vec::new();
