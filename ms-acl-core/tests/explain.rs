@@ -341,7 +341,7 @@ fn what_has_no_answer_says_why() {
     assert_eq!(why("x/y", "a/db"), "there is no pod x/y");
     assert!(why("a/db", "a/pending").contains("hasn't started or has ended"));
     assert_eq!(why("node:n9", "a/db"), "there is no node n9; did you mean n1 or n2 or n3?");
-    assert!(why("node:n3", "a/db").contains("its Node object lists none: ask for the address"));
+    assert!(why("node:n3", "a/db").contains("no Node object lists one: ask for the address"));
     world.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": "host"},
         "spec": {"nodeName": "n4", "hostNetwork": true}, "status": {"phase": "Pending"}}));
     let why = |from: &str, to: &str| world.try_explain(from, to, "80").unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! The command line. Every flag has an environment twin; the flag wins.
 
+mod question;
 mod value;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use ms_acl_core::model::{MarkError, Marks, NodeTraffic, RefuseWith, Settings};
 use ms_acl_core::ruleset::Family;
 
+pub(crate) use question::{ExplainArgs, LintArgs, MatrixArgs};
 pub(crate) use value::{Addresses, Bind, SourceArg};
 
 /// Network access control for the pods of a Kubernetes node.
@@ -26,6 +28,12 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Prints what would be programmed on a node; needs no rights.
     Compile(CompileArgs),
+    /// Says whether one end reaches another, and what decides it.
+    Explain(Box<ExplainArgs>),
+    /// Says who reaches whom on a port.
+    Matrix(MatrixArgs),
+    /// Looks for policies that hardly mean what they say; fails if it finds more than notes.
+    Lint(LintArgs),
     /// Removes everything of ours from this network namespace, and nothing else.
     Cleanup,
 }

@@ -4,6 +4,7 @@
 mod args;
 mod command;
 mod engine;
+mod form;
 mod http;
 mod instance;
 mod logging;
@@ -15,17 +16,18 @@ mod text;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let outcome = match Cli::read().command {
         Command::Run(args) => {
             logging::start(args.log_format);
             return run::run(&args);
         }
         Command::Compile(args) => command::compile(&args),
+        Command::Explain(args) => command::explain(&args),
+        Command::Matrix(args) => command::matrix(&args),
+        Command::Lint(args) => command::lint(&args),
         Command::Cleanup => command::cleanup(),
     };
     match outcome {

@@ -164,12 +164,18 @@ pub fn lint(cluster: &Cluster, settings: &Settings) -> Vec<Finding> {
         redundant::check,
     ];
     let mut findings: Vec<Finding> = checks.iter().flat_map(|check| check(&scene)).collect();
+    sort(&mut findings);
+    findings
+}
+
+/// Orders findings by object, place and check, and leaves out what is there twice: for those who put the
+/// findings of [`lint`] and [`network_policy`] together.
+pub fn sort(findings: &mut Vec<Finding>) {
     findings.sort_by(|a, b| {
         let key = |f: &Finding| (f.diagnostic.object.clone(), f.diagnostic.path.clone(), f.check);
         key(a).cmp(&key(b)).then_with(|| a.cmp(b))
     });
     findings.dedup();
-    findings
 }
 
 /// What the checks look at.

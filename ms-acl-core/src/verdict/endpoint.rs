@@ -128,7 +128,7 @@ pub enum NoAddress {
         known: Vec<String>,
     },
     /// A node of which no address is known: its Node object lists none, or there is no such object.
-    #[error("no address of node {node} is known, its Node object lists none: ask for the address")]
+    #[error("no address of node {node} is known, no Node object lists one: ask for the address")]
     NodeWithoutAddress {
         /// The node.
         node: String,

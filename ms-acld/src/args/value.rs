@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper::Uri;
 use ipnet::IpNet;
 use ms_acl_core::ruleset::Family;
 
@@ -84,6 +85,18 @@ pub(super) fn mask(text: &str) -> Result<u32, String> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let mask = hex.map_or_else(|| text.parse(), |digits| u32::from_str_radix(digits, 16));
     mask.map_err(|_| "a mask of 32 bits such as 0x3800 is needed".to_owned())
+}
+
+/// Where a daemon serves its HTTP API.
+pub(super) fn server(text: &str) -> Result<Uri, String> {
+    let uri = text.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    let uri = uri.ok_or_else(|| "an address such as http://127.0.0.1:18080 is needed".to_owned())?;
+    match uri.scheme_str() {
+        Some("http") if uri.query().is_none() => Ok(uri),
+        Some("http") => Err("it must have no query of its own".to_owned()),
+        Some("https") => Err("this command speaks no TLS yet, http:// is needed".to_owned()),
+        _ => Err("it must begin with http://".to_owned()),
+    }
 }
 
 pub(super) fn interval(text: &str) -> Result<Duration, String> {

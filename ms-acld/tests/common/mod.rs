@@ -4,6 +4,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod kube;
+pub(crate) mod world;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -132,9 +133,15 @@ pub(crate) fn wait_for<T>(what: &str, mut value: impl FnMut() -> Option<T>) -> T
 
 /// Runs the program to its end: exit code, standard output, error output.
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    run_with(arguments, &[])
+}
+
+/// The same with variables of the environment.
+pub(crate) fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(PROGRAM);
     // An API server of this machine's user is none of a test's.
     command.args(arguments).env_remove("RUST_LOG").env("KUBECONFIG", "/no/such/kubeconfig");
+    command.envs(variables.iter().copied());
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
