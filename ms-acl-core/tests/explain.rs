@@ -428,7 +428,11 @@ fn rules_without_provenance_still_answer() {
     };
     let (allowed, refused) = (ask("80"), ask("81"));
     assert_eq!((allowed.verdict, allowed.reason), (Verdict::Allow, Reason::Rule));
-    assert!(allowed.detail.starts_with("a rule of chain MS-P-"), "{}", allowed.detail);
+    assert!(
+        allowed.detail.starts_with("a rule of NetworkPolicy a/p, of which only the chain MS-P-"),
+        "{}",
+        allowed.detail
+    );
     assert_eq!((refused.verdict, refused.reason), (Verdict::Reject, Reason::NoRule));
 }
 

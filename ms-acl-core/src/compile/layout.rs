@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::{EGRESS, INGRESS, Role};
+use crate::lower::acl::AclDocument;
 use crate::ruleset::{Chain, ChainName, Comment, Direction, GateKind, Match, Rule, Ruleset, Target};
 
 /// A gate's chain and what it holds.
@@ -102,4 +103,15 @@ fn kind_of_comment(comment: &str) -> Option<GateKind> {
         "netpol" => Some(GateKind::Kubernetes),
         _ => None,
     }
+}
+
+/// The object that a comment on a jump to a policy's chain names: `NetworkPolicy default/web`.
+pub(crate) fn object_of_comment(comment: &Comment) -> Option<String> {
+    let (_, name) = comment.as_str().split_once(' ')?;
+    let kind = match kind_of_comment(comment.as_str())? {
+        GateKind::Acl => AclDocument::KIND,
+        GateKind::EgressFirewall => "EgressNetworkPolicy",
+        GateKind::Kubernetes => "NetworkPolicy",
+    };
+    Some(format!("{kind} {name}"))
 }

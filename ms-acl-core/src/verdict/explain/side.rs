@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::fit::{self, Fit, Subject};
 use super::{GateDecision, KernelRule, Nearest, Reason, RuleName, Side, words};
 use crate::compile::Role;
+use crate::compile::layout::{self, GateLayout};
 use crate::compile::{EGRESS, INGRESS};
 use crate::model::{Action, Settings};
 use crate::render::iptables_rule;
@@ -49,10 +50,8 @@ pub(super) fn side(
     let local = local_pod(cluster, &settings, pod);
     let resolved = local.as_ref().map(|local| local.gates(direction)).unwrap_or_default();
     let subject = Subject { cluster, pod, direction, flow };
-    let gates: Vec<GateDecision> = gate_chains(&walk, graph)
-        .enumerate()
-        .map(|(index, chain)| gate(graph, chain, &packet, resolved.get(index), &subject))
-        .collect();
+    let gates: Vec<GateDecision> =
+        gate_chains(&walk, graph).map(|chain| gate(graph, chain, &packet, resolved, &subject)).collect();
     let side_verdict = verdict(walk.outcome);
     let deciding = deciding(&gates, side_verdict);
     let reason = match deciding.and_then(|index| gates.get(index)) {
@@ -139,7 +138,7 @@ fn gate(
     graph: &Ruleset,
     chain: &ChainName,
     packet: &Packet,
-    resolved: Option<&Gate>,
+    resolved: &[Gate],
     subject: &Subject<'_>,
 ) -> GateDecision {
     let walk = walk_chain(graph, chain, packet);
@@ -147,14 +146,13 @@ fn gate(
     let known = walk.hits.iter().rev().find(|hit| hit.rule.provenance.is_some() && ends(hit));
     // Rules that were read back from a kernel don't know where they come from.
     let unknown = || walk.hits.iter().rev().find(|hit| Role::of(hit.chain) == Role::Policy && ends(hit));
-    let decided = strangers_rule(graph, chain, &walk).or(known).or_else(unknown);
+    let strangers = strangers_rule(graph, chain, &walk);
+    let decided = strangers.or(known).or_else(unknown);
     let provenance = decided.and_then(|hit| hit.rule.provenance.as_deref());
-    let kind = provenance
-        .map(|provenance| provenance.gate)
-        .or(resolved.map(|gate| gate.kind))
-        .unwrap_or(GateKind::Kubernetes);
-    let tier = resolved.and_then(|gate| gate.tiers.first());
-    let policies = tier.map(policies).unwrap_or_default();
+    let layout = layout::gate(graph, chain);
+    let kind = provenance.map(|provenance| provenance.gate).or(layout.kind).unwrap_or(GateKind::Kubernetes);
+    let tier = resolved.iter().find(|gate| gate.kind == kind).and_then(|gate| gate.tiers.first());
+    let policies = policies(tier, &layout);
     let outside = walk.hits.iter().find(|hit| hit.chain == chain && is_outside(&hit.rule.matches));
     let reason = match (provenance, outside) {
         (Some(provenance), _) if provenance.rule.is_some() => Reason::Rule,
@@ -162,10 +160,14 @@ fn gate(
         (None, None) if decided.is_some() => Reason::Rule,
         _ => Reason::NoRule,
     };
+    let of_chain = |hit: &Hit<'_>| {
+        let (_, comment) = layout.policies.iter().find(|(chain, _)| *chain == hit.chain)?;
+        layout::object_of_comment(comment.as_ref()?)
+    };
     let object = match provenance.and_then(|provenance| provenance.object.as_ref()) {
         Some(object) => Some(object.to_string()),
         None if reason == Reason::NoRule => Some(policies.join(", ")).filter(|names| !names.is_empty()),
-        None => None,
+        None => decided.filter(|_| strangers.is_none()).and_then(of_chain),
     };
     let rule = provenance.and_then(|provenance| provenance.rule);
     let kernel = match decided.or(outside) {
@@ -212,8 +214,16 @@ fn tier_name(gate: GateKind) -> &'static str {
     }
 }
 
-fn policies(tier: &Tier) -> Vec<String> {
-    tier.policies.iter().map(|resolved| resolved.policy.object.to_string()).collect()
+/// The policies of a gate: those of its tier as it is known, and those that are only known by what its
+/// chain says of them.
+fn policies(tier: Option<&Tier>, layout: &GateLayout<'_>) -> Vec<String> {
+    let known = tier.map(|tier| &tier.policies[..]).unwrap_or_default();
+    let mut policies: Vec<String> = known.iter().map(|known| known.policy.object.to_string()).collect();
+    let told = layout.policies.iter().filter_map(|(_, comment)| layout::object_of_comment(comment.as_ref()?));
+    // Names that are too long for a comment are cut there.
+    let more: Vec<String> = told.filter(|name| !policies.contains(name)).collect();
+    policies.extend(more.into_iter().filter(|_| layout.policies.len() > known.len()));
+    policies
 }
 
 /// Whether a gate's rule lets pass what lies outside of the range that it judges.

@@ -99,6 +99,9 @@ pub(super) fn gate(decision: &GateDecision, tier: Option<&Tier>, subject: &Subje
                 let says = says(decision, tier, subject.direction).map(|says| format!(": {says}"));
                 format!("{object} {place}{label} {does}{}", says.unwrap_or_default())
             }
+            (None, Some(chain)) if decision.object.is_some() => {
+                format!("a rule of {object}, of which only the chain {chain} is known, {does}")
+            }
             (None, Some(chain)) => format!("a rule of chain {chain} {does}"),
             (None, None) => format!("a rule {does}"),
         },
