@@ -5,10 +5,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::ensure;
 use ms_acl_core::lower::acl::{AclDocument, AclFault};
+use ms_acl_netfilter::ObserveError;
 use ms_acl_netfilter::watch::Touched;
 use tokio::sync::{oneshot, watch};
 
-use super::{Preview, Snapshot};
+use super::{Look, Preview, Snapshot, View};
 use crate::source::Batch;
 
 /// How many inputs may wait.
@@ -23,6 +24,8 @@ pub(crate) enum Input {
     Policy { document: Arc<AclDocument>, cause: String, reply: oneshot::Sender<Accepted> },
     /// What a policy document would change.
     Preview { document: Arc<AclDocument>, reply: oneshot::Sender<Preview> },
+    /// Somebody wants to look at what is desired, or at what the kernel holds.
+    Look { look: Look, reply: oneshot::Sender<Result<View, ObserveError>> },
     /// Somebody else changed something of ours in the kernel; `None` = it isn't known what.
     Drift { touched: Option<Touched> },
     /// The end.

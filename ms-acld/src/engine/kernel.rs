@@ -226,6 +226,29 @@ impl Kernel {
         Ok(Applied { repaired, ..applied })
     }
 
+    /// What of the kernel is ours now, for somebody who wants to see it. Jumps whose place is left to others for
+    /// now count as in place.
+    pub(super) fn read_back(&mut self, wanted: &Desired) -> Result<Rulesets, ObserveError> {
+        match self.plane.observe() {
+            Ok(mut observed) => {
+                let left: Vec<Place> = self.contests.waiting().collect();
+                leave(&left, &self.restrict(wanted), &mut observed.rulesets);
+                Ok(observed.rulesets)
+            }
+            Err(error) => {
+                // Half of it has been read.
+                self.held = Held::Unknown;
+                self.touched = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// The families that are enforced.
+    pub(super) fn families(&self) -> &[Family] {
+        self.plane.families()
+    }
+
     /// Somebody else touched something of ours; `None` = it isn't known what.
     pub(super) fn touched(&mut self, more: Option<Touched>) {
         self.touched = match (self.touched.take(), more) {

@@ -21,6 +21,7 @@ mod plane;
 mod preview;
 mod quarantine;
 mod status;
+mod view;
 mod words;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ pub(crate) use kernel::Kernel;
 use pace::Pace;
 pub(crate) use preview::{Changes, Preview};
 pub(crate) use status::{Fixed, Outlet, Snapshot, Status};
+pub(crate) use view::{Look, View};
 pub(crate) use words::removal_lines;
 
 /// How many inputs are taken in before the kernel gets its turn.
@@ -153,6 +155,9 @@ impl Engine {
             }
             Input::Preview { document, reply } => {
                 let _ = reply.send(self.preview(document));
+            }
+            Input::Look { look, reply } => {
+                let _ = reply.send(self.view(look));
             }
             Input::Drift { touched } => {
                 self.kernel.touched(touched);

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use log::error;
 use ms_acl_core::lower::acl::AclFault;
 use serde::Serialize;
 use serde_json::json;
@@ -31,6 +32,12 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
         Ok(bytes) => text(status, "application/json", bytes),
         Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+/// What is told when something fails that can't be the caller's fault.
+pub(super) fn internal(error: impl std::fmt::Display) -> Problem {
+    error!("a request can't be answered: {error}");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
 /// A place in a document and what is to be said of it.

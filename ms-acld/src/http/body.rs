@@ -79,9 +79,14 @@ pub(super) fn query(uri: &Uri, known: &[&str]) -> Result<Vec<(String, String)>, 
     Ok(parameters)
 }
 
+/// The value of a parameter.
+pub(super) fn value<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    parameters.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+}
+
 /// Whether a parameter is `true`.
 pub(super) fn flag(parameters: &[(String, String)], name: &str) -> Result<bool, Problem> {
-    match parameters.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str()) {
+    match value(parameters, name) {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(other) => {

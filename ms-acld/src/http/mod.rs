@@ -3,13 +3,17 @@
 //! [`server`] owns connections and their limits, [`router`] knows every path, [`access`] every caller; an
 //! endpoint is a function from a request to an answer.
 
+mod accept;
 mod access;
 mod answer;
 mod body;
 mod condition;
+mod explain;
+mod look;
 mod places;
 mod policy;
 mod router;
+mod ruleset;
 mod server;
 mod state;
 

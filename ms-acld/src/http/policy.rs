@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, VARY};
+use hyper::header::{ETAG, HeaderMap, HeaderValue, VARY};
 use hyper::{Response, StatusCode};
 use log::error;
 use ms_acl_core::lower::acl::AclDocument;
 use serde::Serialize;
 
-use super::answer::{self, Answer, Body, Problem, Remark, remarks};
+use super::accept::quality;
+use super::answer::{self, Answer, Body, Problem, Remark, internal, remarks};
 use super::body::{flag, query, read, syntax, syntax_named};
 use super::condition::{has_already, may_write};
 use super::router::Call;
@@ -176,11 +177,6 @@ fn check(headers: &HeaderMap, current: &AclDocument) -> Result<(), Problem> {
     may_write(headers, &[&policy::tag(current), &policy::yaml_tag(current)])
 }
 
-fn internal(error: impl std::fmt::Display) -> Problem {
-    error!("a request can't be answered: {error}");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-}
-
 fn set_tag(response: &mut Response<Body>, tag: &str) {
     if let Ok(tag) = HeaderValue::from_str(tag) {
         response.headers_mut().insert(ETAG, tag);
@@ -189,28 +185,17 @@ fn set_tag(response: &mut Response<Body>, tag: &str) {
 
 /// What a reader would rather have: YAML only if it says so.
 fn preferred(headers: &HeaderMap) -> Syntax {
-    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut best = [0.0_f32; 2];
-    for range in values.flat_map(|value| value.split(',')) {
-        let mut parts = range.split(';').map(|part| part.trim().to_ascii_lowercase());
-        let essence = parts.next().unwrap_or_default();
-        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
-        let syntax = match essence.as_str() {
-            "*/*" | "application/*" => Some(Syntax::Json),
-            "text/*" => Some(Syntax::Yaml),
-            named => syntax_named(named),
-        };
-        match syntax {
-            Some(Syntax::Json) => best[0] = best[0].max(quality),
-            Some(Syntax::Yaml) => best[1] = best[1].max(quality),
-            None => {}
-        }
-    }
-    if best[1] > best[0] { Syntax::Yaml } else { Syntax::Json }
+    let json = quality(headers, |range| {
+        matches!(range, "*/*" | "application/*") || syntax_named(range) == Some(Syntax::Json)
+    });
+    let yaml = quality(headers, |range| range == "text/*" || syntax_named(range) == Some(Syntax::Yaml));
+    if yaml > json { Syntax::Yaml } else { Syntax::Json }
 }
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::ACCEPT;
+
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::answer::{Answer, Body, Problem};
-use super::{Api, policy, state};
+use super::{Api, explain, policy, ruleset, state};
 
 /// An endpoint.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,8 @@ enum Endpoint {
     PutPolicy,
     DeletePolicy,
     Status,
+    Explain,
+    Ruleset,
     Healthz,
     Readyz,
 }
@@ -43,6 +45,8 @@ const ROUTES: &[Route] = &[
         ],
     ),
     ("/status", For::Callers, &[(Method::GET, Endpoint::Status)]),
+    ("/explain", For::Callers, &[(Method::GET, Endpoint::Explain)]),
+    ("/ruleset", For::Callers, &[(Method::GET, Endpoint::Ruleset)]),
     ("/healthz", For::All, &[(Method::GET, Endpoint::Healthz)]),
     ("/readyz", For::All, &[(Method::GET, Endpoint::Readyz)]),
 ];
@@ -60,6 +64,8 @@ pub(super) async fn answer(api: Arc<Api>, call: Call) -> Response<Body> {
         Ok(Endpoint::PutPolicy) => policy::put(api, call).await,
         Ok(Endpoint::DeletePolicy) => policy::delete(api, call).await,
         Ok(Endpoint::Status) => state::status(&api, &call),
+        Ok(Endpoint::Explain) => explain::get(&api, &call).await,
+        Ok(Endpoint::Ruleset) => ruleset::get(&api, &call).await,
         Ok(Endpoint::Healthz) => Ok(state::healthz()),
         Ok(Endpoint::Readyz) => state::readyz(&api),
         Err(problem) => Answer::Err(problem),
