@@ -65,8 +65,9 @@ fn without_deployments_and_replica_sets_the_rest_is_enforced() {
             forbid(Some(Fault::Status(403)));
             api.server.compact();
             api.server.end_watches();
-            let status = node.wait("the loss", |status| status["synced"] == false);
-            assert!(status["faults"].to_string().contains("deployments can't be watched: 403"), "{status}");
+            let lost = "deployments can't be watched: 403";
+            let status = node.wait("the loss", |status| status["faults"].to_string().contains(lost));
+            assert_eq!(status["synced"], false);
             expect(&cluster, CLIENT, OTHER, Protocol::Tcp, Dropped);
         }
     }

@@ -180,6 +180,7 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
+        self.stop();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

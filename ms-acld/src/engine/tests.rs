@@ -129,7 +129,7 @@ fn batch(objects: Vec<Object>, unread: &[&str]) -> Input {
         .collect();
     let unread = unread.iter().map(|&file| file.to_owned()).collect();
     let state = SourceState { unread, live: true, listed: true, ..SourceState::default() };
-    Input::Objects(Batch { events, inputs: 1, cause: "a test".to_owned(), state, turn: None })
+    Input::Objects(Batch { events, inputs: 1, cause: "a test".to_owned(), state, ..Batch::default() })
 }
 
 #[test]
