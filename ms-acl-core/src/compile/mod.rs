@@ -32,6 +32,7 @@ use crate::model::Settings;
 use crate::resolve::{Gate, LocalPod, resolve};
 use crate::ruleset::{Chain, ChainName, Direction, Family, Ruleset, Rulesets};
 use dispatch::Line;
+pub(crate) use name::stand_in;
 pub(crate) use role::Role;
 use sets::SetSpec;
 use skeleton::Needs;

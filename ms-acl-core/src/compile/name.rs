@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::model::{Action, NamespaceScope, PodScope, Protocol, Requirement, Selector};
 use crate::resolve::NamedPorts;
-use crate::ruleset::{ChainName, Direction, Family, GateKind, ObjectRef, SetKind, SetName, SetRole};
+use crate::ruleset::{ChainName, Direction, Family, GateKind, ObjectRef, Set, SetKind, SetName, SetRole};
 
 /// Collects the fields of an identity. Every field is written with its length, so that no two lists
 /// of fields read alike: `web` + `app-x` never meets `weba` + `pp-x`.
@@ -154,6 +154,14 @@ impl Identity {
         SetName::new(&format!("MS-{role}{kind}{family}-{}", self.digest()))
             .expect("the scheme keeps to the limit")
     }
+}
+
+/// The name of a set that stands in for another one while that one changes.
+pub(crate) fn stand_in(name: &SetName, set: &Set, number: usize) -> SetName {
+    let mut identity = Identity::new("stand-in");
+    identity.text(name.as_str());
+    identity.number(number);
+    identity.set_name(set.role, set.kind, set.family)
 }
 
 /// A name of ours that is written in full.

@@ -64,7 +64,7 @@ fn edit_chain(edit: &ChainEdit, graph: &mut Ruleset) {
         while let Some((_, new)) = inserts.next_if(|(at, _)| *at <= index) {
             chain.rules.push(new.clone());
         }
-        if !edit.deletes.contains(&index) {
+        if edit.deletes.binary_search(&index).is_err() {
             chain.rules.push(rule);
         }
     }

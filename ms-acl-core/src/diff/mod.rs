@@ -5,16 +5,20 @@
 
 mod apply;
 mod chain;
+mod members;
+mod rules;
+mod switch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use apply::apply;
 pub(crate) use chain::edit as chain_edit;
 
-use crate::ruleset::{ChainContent, ChainName, Family, Hook, Member, Rule, Rulesets, Set, SetName, SetRole};
+use crate::ruleset::{ChainContent, ChainName, Family, Hook, Member, Rule, Rulesets, Set, SetName};
+use members::Changed;
+use switch::Uses;
 
 /// A change: its steps are to be done in their order, each completely before the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,82 +81,38 @@ pub struct ChainEdit {
     pub deletes: Vec<usize>,
 }
 
-/// The steps from one state to another: `apply(diff(from, to), from) == to`, and nothing to do where
-/// they are equal.
+/// The steps from one state to another: carried out on `from` they give `to`, and there is nothing to
+/// do where the two are equal.
 ///
-/// New sets are filled before a rule names them. Members come before the rules change and go after
-/// it; a set that refuses gains first and loses last. Chains and sets that nothing names any more go
-/// at the end.
+/// After each step no packet passes that both states refuse, and none is refused that both let pass.
+/// New sets are filled before a rule names them; the rules of both families change in one batch; chains
+/// and sets that nothing names any more go at the end. Where members are all that changes, and it shows
+/// in one direction only, they change where they are. Otherwise a set with other members is built under
+/// a name of its own, the batch switches to that, and a second batch switches back to the set itself
+/// once it has its members.
 pub fn diff(from: &Rulesets, to: &Rulesets) -> Transaction {
-    let mut steps = Vec::new();
-    let mut gains = Vec::new();
-    let mut losses = Vec::new();
-    let mut batch = Vec::new();
-    let mut edits = Vec::new();
-    let mut dead_chains = Vec::new();
-    let mut dead_sets = Vec::new();
-    for family in Family::BOTH {
-        let (old, new) = (from.family(family), to.family(family));
-        members(&old.sets, &new.sets, &mut steps, (&mut gains, &mut losses));
-        dead_sets.extend(old.sets.keys().filter(|name| !new.sets.contains_key(*name)).cloned());
-        for (name, chain) in &new.chains {
-            let before = old.chains.get(name);
-            if before.is_none() {
-                batch.push(RuleStep::CreateChain(family, name.clone(), chain.content));
-            }
-            if chain.content == ChainContent::Ours && before.is_none_or(|before| !Arc::ptr_eq(before, chain))
-            {
-                let before = before.map(|chain| &chain.rules[..]).unwrap_or_default();
-                edits.extend(chain_edit(family, name, before, &chain.rules).map(RuleStep::Edit));
-            }
-        }
-        for (hook, chain) in &new.hooks {
-            if old.hooks.get(hook) != Some(chain) {
-                edits.push(RuleStep::Hook(family, *hook, chain.clone()));
-            }
-        }
-        for hook in old.hooks.keys().filter(|hook| !new.hooks.contains_key(*hook)) {
-            edits.push(RuleStep::Unhook(family, *hook));
-        }
-        for name in old.chains.keys().filter(|name| !new.chains.contains_key(*name)) {
-            dead_chains.push((family, name.clone()));
-        }
+    let changes = members::changes(from, to);
+    let rules = rules::batch(from, to);
+    let mut steps = members::created(from, to);
+    let uses = if changes.is_empty() { Uses::default() } else { Uses::of(from) };
+    let (named, unnamed): (Vec<Changed<'_>>, Vec<Changed<'_>>) =
+        changes.into_iter().partition(|change| uses.name(change.name));
+    steps.extend(members::steps(&unnamed));
+    let mut dead: Vec<SetName> = members::dead(from, to);
+    if named.is_empty() {
+        steps.extend(rules);
+    } else if rules.is_none() && members::may_change_in_place(&uses, &named) {
+        steps.extend(members::steps(&named));
+    } else {
+        let switched = switch::switched(from, to, &named);
+        steps.extend(members::created(to, &switched));
+        steps.extend(rules::batch(from, &switched));
+        steps.extend(members::steps(&named));
+        steps.extend(rules::batch(&switched, to));
+        dead.extend(members::dead(&switched, to));
     }
-    batch.append(&mut edits);
-    gains.sort_by_key(|(role, _)| *role != SetRole::Refuse);
-    losses.sort_by_key(|(role, _)| *role == SetRole::Refuse);
-    steps.extend(gains.into_iter().map(|(_, step)| step));
-    steps.extend((!batch.is_empty()).then_some(Step::Rules(batch)));
-    steps.extend(losses.into_iter().map(|(_, step)| step));
-    steps.extend((!dead_chains.is_empty()).then_some(Step::DeleteChains(dead_chains)));
-    steps.extend((!dead_sets.is_empty()).then_some(Step::DeleteSets(dead_sets)));
+    let chains = rules::dead(from, to);
+    steps.extend((!chains.is_empty()).then_some(Step::DeleteChains(chains)));
+    steps.extend((!dead.is_empty()).then_some(Step::DeleteSets(dead)));
     Transaction { steps }
-}
-
-type Roled = (SetRole, Step);
-
-/// New sets, and what the sets that stay gain and lose.
-fn members(
-    old: &BTreeMap<SetName, Arc<Set>>,
-    new: &BTreeMap<SetName, Arc<Set>>,
-    steps: &mut Vec<Step>,
-    (gains, losses): (&mut Vec<Roled>, &mut Vec<Roled>),
-) {
-    for (name, set) in new {
-        let Some(before) = old.get(name) else {
-            steps.push(Step::CreateSet(name.clone(), Arc::clone(set)));
-            continue;
-        };
-        if Arc::ptr_eq(before, set) {
-            continue;
-        }
-        let gained: Vec<Member> = set.members.difference(&before.members).copied().collect();
-        let lost: Vec<Member> = before.members.difference(&set.members).copied().collect();
-        if !gained.is_empty() {
-            gains.push((set.role, Step::AddMembers(name.clone(), set.family, gained)));
-        }
-        if !lost.is_empty() {
-            losses.push((set.role, Step::RemoveMembers(name.clone(), set.family, lost)));
-        }
-    }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ruleset::{Chain, ChainName, Match, SetKind, Target};
+use crate::ruleset::{Chain, ChainName, Match, SetKind, SetRole, Target};
 
 fn rule(number: u8) -> Rule {
     Rule::new(vec![Match::Mark { value: number.into(), mask: 0xff }], Target::Drop)
