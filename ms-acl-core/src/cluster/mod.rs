@@ -158,11 +158,15 @@ impl Cluster {
 
     /// Whether a pod lies in a scope.
     pub fn in_scope(&self, pod: &PodFacts, scope: &PodScope) -> bool {
-        let namespace_matches = match &scope.namespaces {
-            NamespaceScope::Named(name) => **name == *pod.namespace,
-            NamespaceScope::Selected(selector) => self.namespace_matches(&pod.namespace, selector),
-        };
-        namespace_matches && scope.pods.matches(&pod.labels)
+        self.namespace_in_scope(&pod.namespace, scope) && scope.pods.matches(&pod.labels)
+    }
+
+    /// Whether a scope looks at a namespace.
+    pub(crate) fn namespace_in_scope(&self, namespace: &str, scope: &PodScope) -> bool {
+        match &scope.namespaces {
+            NamespaceScope::Named(name) => name == namespace,
+            NamespaceScope::Selected(selector) => self.namespace_matches(namespace, selector),
+        }
     }
 
     /// The NetworkPolicies of a namespace, by name.

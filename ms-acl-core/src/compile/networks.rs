@@ -26,13 +26,18 @@ fn united<'a, N>(blocks: impl Iterator<Item = &'a Block>, of: impl Fn(IpNet) -> 
 where
     N: RangeNet + iprange::ToNetwork<N> + Clone + Ord,
 {
-    let mut all = IpRange::new();
+    let mut parts: Vec<N> = Vec::new();
     for block in blocks {
-        let mut range: IpRange<N> = of(block.net).into_iter().collect();
+        let Some(net) = of(block.net) else { continue };
+        if block.except.is_empty() {
+            parts.push(net);
+            continue;
+        }
         let holes: IpRange<N> = block.except.iter().filter_map(|hole| of(*hole)).collect();
-        range = range.exclude(&holes);
-        all = all.merge(&range);
+        parts.extend(std::iter::once(net).collect::<IpRange<N>>().exclude(&holes).iter());
     }
+    // All at once: a merge for each block would cost the square of their number.
+    let mut all: IpRange<N> = parts.into_iter().collect();
     all.simplify();
     let mut nets: Vec<N> = all.iter().collect();
     nets.sort();

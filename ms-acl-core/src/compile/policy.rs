@@ -1,7 +1,7 @@
 //! The chain of one policy in one direction: its rules as lines. Depends on the policy and the resolved
 //! ports only, never on who is a member of a set.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -9,8 +9,10 @@ use ipnet::IpNet;
 use super::name::{Identity, fixed};
 use super::networks;
 use super::ports;
-use super::sets::{Content, PortHolders, SetSpec};
-use crate::model::{Action, Block, Peer, Peers, Policy, PolicyRule, PortMatch, PortSpec, Ports};
+use super::sets::{Content, PortHolders, PortNames, Scopes, SetSpec};
+use crate::model::{
+    Action, Block, Peer, Peers, PodScope, Policy, PolicyRule, PortMatch, PortSpec, Ports, Protocol,
+};
 use crate::resolve::{NamedPorts, ResolvedPolicy};
 use crate::ruleset::{
     Chain, ChainName, Direction, Family, GateKind, Match, NflogPrefix, Provenance, Rule, SetKey, SetName,
@@ -22,6 +24,11 @@ const LOG_GROUP: u16 = 100;
 
 /// Up to this many networks are compared in lines of their own; more become a set.
 const FEW_NETWORKS: usize = 4;
+
+/// Up to this many selectors of pods, or names of ports, have a set of their own each, which other rules
+/// share; more of one rule are one set, so that the lines of a rule never are the product of two long
+/// lists.
+const FEW_SELECTORS: usize = 8;
 
 /// The name of a policy's chain.
 pub(super) fn name(
@@ -118,9 +125,7 @@ impl Lines<'_> {
         if self.direction == Direction::Egress
             && let Ports::Of(ports) = &self.rule.ports
         {
-            for port in ports {
-                self.named(port, &mut lines);
-            }
+            self.named(ports, &mut lines);
         }
         lines
     }
@@ -140,38 +145,36 @@ impl Lines<'_> {
         } else {
             lines.extend(nets.into_iter().map(|net| (Some(self.address(net)), None)));
         }
-        for peer in peers {
-            if let Peer::Pods(scope) = peer {
-                let set = self.set(Content::Pods(scope.clone()));
-                lines.push((None, Some(set)));
-            }
+        for scopes in selected(peers) {
+            let set = self.set(Content::Pods(scopes));
+            lines.push((None, Some(set)));
         }
         lines
     }
 
-    /// The lines of a named port in egress: it is another number on every destination pod, so the
-    /// pods that have it are in a set with it.
-    fn named(&mut self, port: &PortMatch, lines: &mut Vec<Vec<Match>>) {
-        let PortSpec::Named(name) = &port.port else { return };
+    /// The lines of named ports in egress: they are other numbers on every destination pod, so the pods
+    /// that have them are in sets with them.
+    fn named(&mut self, ports: &[PortMatch], lines: &mut Vec<Vec<Match>>) {
+        let named = named(ports);
+        if named.is_empty() {
+            return;
+        }
         let mut holders = Vec::new();
         match &self.rule.peers {
             Peers::Any => holders.push(PortHolders::Everybody),
             Peers::Of(peers) => {
                 let nets = networks::union(peers.iter().filter_map(block), self.family);
                 if !nets.is_empty() {
-                    holders.push(PortHolders::Networks(nets));
+                    holders.push(PortHolders::Networks(nets.into()));
                 }
-                let scopes = peers.iter().filter_map(|peer| match peer {
-                    Peer::Pods(scope) => Some(PortHolders::Pods(scope.clone())),
-                    Peer::Block(_) => None,
-                });
-                holders.extend(scopes);
+                holders.extend(selected(peers).into_iter().map(PortHolders::Pods));
             }
         }
-        for holders in holders {
-            let content = Content::NamedPort(holders, name.clone(), port.protocol);
-            let set = self.name(content);
-            lines.push(vec![Match::Protocol(port.protocol), Match::InSet(set, SetKey::DestinationPort)]);
+        for (names, protocol) in named {
+            for holders in &holders {
+                let set = self.name(Content::NamedPorts(holders.clone(), names.clone(), protocol));
+                lines.push(vec![Match::Protocol(protocol), Match::InSet(set, SetKey::DestinationPort)]);
+            }
         }
     }
 
@@ -201,6 +204,39 @@ impl Lines<'_> {
     fn role(&self) -> SetRole {
         if self.rule.action.passes() { SetRole::Permit } else { SetRole::Refuse }
     }
+}
+
+/// The pods among peers: one item for each set that holds them.
+fn selected(peers: &[Peer]) -> Vec<Scopes> {
+    let scopes = peers.iter().filter_map(|peer| match peer {
+        Peer::Pods(scope) => Some(scope),
+        Peer::Block(_) => None,
+    });
+    let distinct: BTreeSet<&PodScope> = scopes.clone().collect();
+    if distinct.len() > FEW_SELECTORS {
+        vec![Scopes::any(distinct)]
+    } else {
+        scopes.map(Scopes::one).collect()
+    }
+}
+
+/// The named ones among ports: one item for each set that holds them.
+fn named(ports: &[PortMatch]) -> Vec<(PortNames, Protocol)> {
+    let mut by_protocol: BTreeMap<Protocol, BTreeSet<&str>> = BTreeMap::new();
+    for port in ports {
+        if let PortSpec::Named(name) = &port.port {
+            by_protocol.entry(port.protocol).or_default().insert(name);
+        }
+    }
+    let mut named = Vec::new();
+    for (protocol, names) in by_protocol {
+        if names.len() > FEW_SELECTORS {
+            named.push((PortNames::any(names), protocol));
+        } else {
+            named.extend(names.into_iter().map(|name| (PortNames::any([name]), protocol)));
+        }
+    }
+    named
 }
 
 fn block(peer: &Peer) -> Option<&Block> {

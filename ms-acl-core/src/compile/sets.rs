@@ -1,8 +1,9 @@
 //! Sets: what is in them, and the names by which equal ones meet.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -15,9 +16,9 @@ use crate::ruleset::{Family, Member, Set, SetKind, SetName, SetRole};
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     /// The addresses of pods.
-    Pods(PodScope),
-    /// The addresses of pods, each with the numbers that a named port has there.
-    NamedPort(PortHolders, String, Protocol),
+    Pods(Scopes),
+    /// The addresses of pods, each with the numbers that named ports have there.
+    NamedPorts(PortHolders, PortNames, Protocol),
     /// Networks, disjoint and in order, none of them everything.
     Networks(Vec<IpNet>),
 }
@@ -28,16 +29,109 @@ pub(crate) enum PortHolders {
     /// Every pod's.
     Everybody,
     /// Those of these pods.
-    Pods(PodScope),
+    Pods(Scopes),
     /// Those of pods with an address in these networks.
-    Networks(Vec<IpNet>),
+    Networks(Arc<[IpNet]>),
+}
+
+/// Pods in any of these scopes: at least one, sorted, without repetitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scopes(Arc<[PodScope]>);
+
+impl PortHolders {
+    /// Whether they may be at an address.
+    pub(crate) fn hold(&self, address: IpAddr) -> bool {
+        match self {
+            PortHolders::Everybody | PortHolders::Pods(_) => true,
+            PortHolders::Networks(nets) => nets.iter().any(|net| net.contains(&address)),
+        }
+    }
+}
+
+/// Names of ports: at least one, sorted, without repetitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PortNames(Arc<[String]>);
+
+impl PortNames {
+    pub(super) fn any<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: BTreeSet<&str> = names.into_iter().collect();
+        PortNames(names.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The ports of a pod, of one protocol, that have one of the names.
+    pub(crate) fn of<'a>(&'a self, pod: &'a PodFacts, protocol: Protocol) -> impl Iterator<Item = u16> + 'a {
+        let ports = pod.ports.iter().filter(move |port| port.protocol == protocol);
+        ports.filter(|port| self.0.binary_search(&port.name).is_ok()).map(|port| port.port)
+    }
+}
+
+impl fmt::Display for PortNames {
+    /// The first few.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&list(&self.0))
+    }
+}
+
+impl Scopes {
+    pub(super) fn one(scope: &PodScope) -> Self {
+        Scopes([scope.clone()].into())
+    }
+
+    pub(super) fn any(scopes: BTreeSet<&PodScope>) -> Self {
+        Scopes(scopes.into_iter().cloned().collect())
+    }
+
+    /// The scopes.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, PodScope> {
+        self.0.iter()
+    }
+
+    /// Whether they are one scope.
+    pub(crate) fn is_one(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The only namespace that they look at, where they are one scope that names it.
+    pub(crate) fn only_namespace(&self) -> Option<&str> {
+        match &self.0[..] {
+            [PodScope { namespaces: NamespaceScope::Named(name), .. }] => Some(name),
+            _ => None,
+        }
+    }
+
+    fn pods<'a>(&'a self, cluster: &'a Cluster) -> Box<dyn Iterator<Item = &'a PodFacts> + 'a> {
+        match self.only_namespace() {
+            Some(name) => Box::new(cluster.pods_of(name).filter(|pod| self.hold(cluster, pod))),
+            None => Box::new(cluster.pods().filter(|pod| self.hold(cluster, pod))),
+        }
+    }
+
+    fn hold(&self, cluster: &Cluster, pod: &PodFacts) -> bool {
+        self.iter().any(|scope| cluster.in_scope(pod, scope))
+    }
+
+    fn identify(&self, identity: &mut Identity) {
+        identity.text("pods");
+        if !self.is_one() {
+            identity.text("any");
+            identity.number(self.0.len());
+        }
+        self.iter().for_each(|scope| identity.scope(scope));
+    }
+}
+
+impl fmt::Display for Scopes {
+    /// The first few.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&list(&self.0))
+    }
 }
 
 impl Content {
     fn kind(&self) -> SetKind {
         match self {
             Content::Pods(_) => SetKind::Addresses,
-            Content::NamedPort(..) => SetKind::AddressPorts,
+            Content::NamedPorts(..) => SetKind::AddressPorts,
             Content::Networks(_) => SetKind::Networks,
         }
     }
@@ -45,24 +139,22 @@ impl Content {
     fn name(&self, role: SetRole, family: Family) -> SetName {
         let mut identity = Identity::new("set");
         match self {
-            Content::Pods(scope) => {
-                identity.text("pods");
-                identity.scope(scope);
-            }
-            Content::NamedPort(holders, name, protocol) => {
+            Content::Pods(scopes) => scopes.identify(&mut identity),
+            Content::NamedPorts(holders, names, protocol) => {
                 identity.text("port");
                 match holders {
                     PortHolders::Everybody => identity.text("everybody"),
-                    PortHolders::Pods(scope) => {
-                        identity.text("pods");
-                        identity.scope(scope);
-                    }
+                    PortHolders::Pods(scopes) => scopes.identify(&mut identity),
                     PortHolders::Networks(nets) => {
                         identity.text("nets");
                         identity.nets(nets);
                     }
                 }
-                identity.text(name);
+                if names.0.len() > 1 {
+                    identity.text("any");
+                    identity.number(names.0.len());
+                }
+                names.0.iter().for_each(|name| identity.text(name));
                 identity.protocol(*protocol);
             }
             Content::Networks(nets) => {
@@ -75,14 +167,14 @@ impl Content {
 
     fn title(&self) -> String {
         match self {
-            Content::Pods(scope) => scope.to_string(),
-            Content::NamedPort(holders, name, protocol) => {
+            Content::Pods(scopes) => scopes.to_string(),
+            Content::NamedPorts(holders, names, protocol) => {
                 let holders = match holders {
                     PortHolders::Everybody => "all pods".to_owned(),
-                    PortHolders::Pods(scope) => scope.to_string(),
+                    PortHolders::Pods(scopes) => scopes.to_string(),
                     PortHolders::Networks(nets) => format!("pods in {}", list(nets)),
                 };
-                format!("port {name}/{protocol} of {holders}")
+                format!("port {names}/{protocol} of {holders}")
             }
             Content::Networks(nets) => format!("networks {}", list(nets)),
         }
@@ -90,22 +182,23 @@ impl Content {
 
     fn members(&self, cluster: &Cluster, family: Family) -> BTreeSet<Member> {
         match self {
-            Content::Pods(scope) => pods_in(cluster, scope)
-                .flat_map(|pod| own(cluster, pod, family))
-                .map(Member::Address)
-                .collect(),
-            Content::NamedPort(PortHolders::Everybody, name, protocol) => {
-                let pods = cluster.pods();
-                pods.flat_map(|pod| ports(cluster, pod, family, name, *protocol)).collect()
+            Content::Pods(scopes) => {
+                scopes.pods(cluster).flat_map(|pod| own(cluster, pod, family)).map(Member::Address).collect()
             }
-            Content::NamedPort(PortHolders::Pods(scope), name, protocol) => {
-                let pods = pods_in(cluster, scope);
-                pods.flat_map(|pod| ports(cluster, pod, family, name, *protocol)).collect()
-            }
-            Content::NamedPort(PortHolders::Networks(nets), name, protocol) => {
-                let members = cluster.pods().flat_map(|pod| ports(cluster, pod, family, name, *protocol));
-                let inside = |member: &Member| matches!(member, Member::AddressPort(address, ..) if nets.iter().any(|net| net.contains(address)));
-                members.filter(inside).collect()
+            Content::NamedPorts(holders, names, protocol) => {
+                let pods: Box<dyn Iterator<Item = &PodFacts>> = match holders {
+                    PortHolders::Pods(scopes) => scopes.pods(cluster),
+                    PortHolders::Everybody | PortHolders::Networks(_) => Box::new(cluster.pods()),
+                };
+                let of_pod = |pod| {
+                    let addresses = own(cluster, pod, family).filter(|address| holders.hold(*address));
+                    addresses.flat_map(move |address| {
+                        names
+                            .of(pod, *protocol)
+                            .map(move |port| Member::AddressPort(address, *protocol, port))
+                    })
+                };
+                pods.flat_map(of_pod).collect()
             }
             Content::Networks(nets) => nets.iter().copied().map(Member::Network).collect(),
         }
@@ -142,35 +235,14 @@ impl SetSpec {
     }
 }
 
-fn pods_in<'a>(cluster: &'a Cluster, scope: &'a PodScope) -> Box<dyn Iterator<Item = &'a PodFacts> + 'a> {
-    match &scope.namespaces {
-        NamespaceScope::Named(name) => {
-            Box::new(cluster.pods_of(name).filter(|pod| scope.pods.matches(&pod.labels)))
-        }
-        NamespaceScope::Selected(_) => Box::new(cluster.pods().filter(|pod| cluster.in_scope(pod, scope))),
-    }
-}
-
 fn own<'a>(cluster: &'a Cluster, pod: &'a PodFacts, family: Family) -> impl Iterator<Item = IpAddr> + 'a {
     cluster.addresses_of(pod).filter(move |address| Family::of(*address) == family)
 }
 
-fn ports<'a>(
-    cluster: &'a Cluster,
-    pod: &'a PodFacts,
-    family: Family,
-    name: &'a str,
-    protocol: Protocol,
-) -> impl Iterator<Item = Member> + 'a {
-    let same = move || pod.ports.iter().filter(move |port| port.name == name && port.protocol == protocol);
-    own(cluster, pod, family)
-        .flat_map(move |address| same().map(move |port| Member::AddressPort(address, protocol, port.port)))
-}
-
-fn list(nets: &[IpNet]) -> String {
-    let mut text = nets.iter().take(4).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if nets.len() > 4 {
-        let _ = write!(text, " and {} more", nets.len() - 4);
+fn list<T: fmt::Display>(all: &[T]) -> String {
+    let mut text = all.iter().take(4).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if all.len() > 4 {
+        let _ = write!(text, " and {} more", all.len() - 4);
     }
     text
 }

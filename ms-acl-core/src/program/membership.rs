@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::cluster::{Cluster, HolderChange};
-use crate::compile::sets::{Content, PortHolders, SetSpec};
+use crate::compile::sets::{Content, PortHolders, Scopes, SetSpec};
 use crate::model::{Labels, NamespaceScope, PodFacts, PodScope};
 use crate::ruleset::{Family, Member, SetName, SetRole};
 
@@ -31,12 +31,17 @@ pub(super) struct Memberships {
     seen: BTreeMap<Arc<str>, Vec<Arc<SetSpec>>>,
 }
 
-/// The scope of a set's pods; `None` = all pods.
-fn scope(content: &Content) -> Option<&PodScope> {
+/// The scopes of a set's pods; `None` = all pods.
+fn scopes(content: &Content) -> Option<&Scopes> {
     match content {
-        Content::Pods(scope) | Content::NamedPort(PortHolders::Pods(scope), ..) => Some(scope),
-        Content::NamedPort(..) | Content::Networks(_) => None,
+        Content::Pods(scopes) | Content::NamedPorts(PortHolders::Pods(scopes), ..) => Some(scopes),
+        Content::NamedPorts(..) | Content::Networks(_) => None,
     }
+}
+
+/// The only namespace that a set sees, if it is one.
+fn only_namespace(content: &Content) -> Option<&str> {
+    scopes(content)?.only_namespace()
 }
 
 impl Memberships {
@@ -44,9 +49,9 @@ impl Memberships {
         if matches!(spec.content, Content::Networks(_)) {
             return;
         }
-        if let Some(PodScope { namespaces: NamespaceScope::Named(name), .. }) = scope(&spec.content) {
-            self.named.entry(name.clone()).or_default().insert(spec.name.clone());
-            self.seen.remove(name.as_str());
+        if let Some(name) = only_namespace(&spec.content) {
+            self.named.entry(name.to_owned()).or_default().insert(spec.name.clone());
+            self.seen.remove(name);
         } else {
             self.wide.insert(spec.name.clone());
             self.seen.clear();
@@ -56,14 +61,14 @@ impl Memberships {
 
     pub(super) fn remove(&mut self, name: &SetName) {
         let Some(spec) = self.sets.remove(name) else { return };
-        if let Some(PodScope { namespaces: NamespaceScope::Named(namespace), .. }) = scope(&spec.content) {
+        if let Some(namespace) = only_namespace(&spec.content) {
             if let Some(names) = self.named.get_mut(namespace) {
                 names.remove(name);
                 if names.is_empty() {
                     self.named.remove(namespace);
                 }
             }
-            self.seen.remove(namespace.as_str());
+            self.seen.remove(namespace);
         } else {
             self.wide.remove(name);
             self.seen.clear();
@@ -78,6 +83,12 @@ impl Memberships {
             let Some(pod) = pod else { continue };
             let family = Family::of(change.address);
             for spec in self.seeing(&pod.namespace, cluster).iter().filter(|spec| spec.family == family) {
+                // A set of one scope is known to see the namespace.
+                let one = scopes(&spec.content).is_none_or(Scopes::is_one);
+                let sees = |scope: &PodScope| one || cluster.namespace_in_scope(&pod.namespace, scope);
+                if !is_inside(&spec.content, pod, sees) {
+                    continue;
+                }
                 let found = of_pod(&spec.content, change.address, pod);
                 if found.is_empty() {
                     continue;
@@ -112,22 +123,25 @@ impl Memberships {
         self.seen.remove(name);
         let mut all = Vec::new();
         for spec in self.wide.iter().filter_map(|name| self.sets.get(name)) {
-            let Some(PodScope { namespaces: NamespaceScope::Selected(selector), .. }) = scope(&spec.content)
-            else {
-                continue;
+            let sees = |scope: &PodScope, labels: &Labels| match &scope.namespaces {
+                NamespaceScope::Named(named) => named == name,
+                NamespaceScope::Selected(selector) => selector.matches(labels),
             };
-            let (was, is) = (selector.matches(before), selector.matches(after));
-            if was == is {
+            let Some(scopes) = scopes(&spec.content) else { continue };
+            if scopes.iter().all(|scope| sees(scope, before) == sees(scope, after)) {
                 continue;
             }
-            let mut found = Vec::new();
+            let mut members = none(spec);
             for pod in cluster.pods_of(name) {
-                let addresses = cluster.addresses_of(pod).filter(|a| Family::of(*a) == spec.family);
-                found.extend(addresses.flat_map(|address| of_pod(&spec.content, address, pod)));
+                let [was, is] = [before, after]
+                    .map(|labels| is_inside(&spec.content, pod, |scope: &PodScope| sees(scope, labels)));
+                if was != is {
+                    let addresses = cluster.addresses_of(pod).filter(|a| Family::of(*a) == spec.family);
+                    let found = addresses.flat_map(|address| of_pod(&spec.content, address, pod));
+                    (if is { &mut members.gained } else { &mut members.lost }).extend(found);
+                }
             }
-            if !found.is_empty() {
-                let mut members = none(spec);
-                *(if is { &mut members.gained } else { &mut members.lost }) = found;
+            if !members.gained.is_empty() || !members.lost.is_empty() {
                 all.push(members);
             }
         }
@@ -140,11 +154,10 @@ impl Memberships {
             let named = self.named.get(&**namespace).into_iter().flatten();
             let wide = self.wide.iter();
             let specs = named.chain(wide).filter_map(|name| self.sets.get(name));
-            let sees = |spec: &&Arc<SetSpec>| match scope(&spec.content) {
-                Some(PodScope { namespaces: NamespaceScope::Selected(selector), .. }) => {
-                    cluster.namespace_matches(namespace, selector)
-                }
-                _ => true,
+            let sees = |spec: &&Arc<SetSpec>| {
+                let of =
+                    |scopes: &Scopes| scopes.iter().any(|scope| cluster.namespace_in_scope(namespace, scope));
+                scopes(&spec.content).is_none_or(of)
             };
             let specs = specs.filter(sees).cloned().collect();
             self.seen.insert(Arc::clone(namespace), specs);
@@ -158,21 +171,20 @@ fn none(spec: &SetSpec) -> Members {
     Members { set: spec.name.clone(), family: spec.family, role: spec.role, gained, lost }
 }
 
-/// The members that a pod's address is in a set that sees the pod's namespace.
+/// Whether a pod lies in a set's scopes, of which these see its namespace.
+fn is_inside(content: &Content, pod: &PodFacts, sees: impl Fn(&PodScope) -> bool) -> bool {
+    let holds = |scope: &PodScope| sees(scope) && scope.pods.matches(&pod.labels);
+    scopes(content).is_none_or(|scopes| scopes.iter().any(holds))
+}
+
+/// The members that the address of a pod is that lies in the set's scopes.
 fn of_pod(content: &Content, address: IpAddr, pod: &PodFacts) -> Vec<Member> {
-    let in_scope = |scope: &PodScope| scope.pods.matches(&pod.labels);
     match content {
-        Content::Pods(scope) if in_scope(scope) => vec![Member::Address(address)],
-        Content::NamedPort(holders, name, protocol) => {
-            let holds = match holders {
-                PortHolders::Everybody => true,
-                PortHolders::Pods(scope) => in_scope(scope),
-                PortHolders::Networks(nets) => nets.iter().any(|net| net.contains(&address)),
-            };
-            let ports =
-                pod.ports.iter().filter(|port| holds && port.name == *name && port.protocol == *protocol);
-            ports.map(|port| Member::AddressPort(address, *protocol, port.port)).collect()
+        Content::Pods(_) => vec![Member::Address(address)],
+        Content::NamedPorts(holders, ..) if !holders.hold(address) => Vec::new(),
+        Content::NamedPorts(_, names, protocol) => {
+            names.of(pod, *protocol).map(|port| Member::AddressPort(address, *protocol, port)).collect()
         }
-        Content::Pods(_) | Content::Networks(_) => Vec::new(),
+        Content::Networks(_) => Vec::new(),
     }
 }
