@@ -11,7 +11,7 @@ use ms_acl_core::compile::Compiled;
 use ms_acl_core::model::{Marks, Protocol};
 use ms_acl_core::ruleset::{Hook, States};
 use ms_acl_core::verdict::{Outcome, Packet};
-use ms_acl_lab::oracle::{Flow, World, governs_egress, governs_ingress, node_of};
+use ms_acl_lab::oracle::{Flow, World, governs_egress, governs_ingress, node_of, pod_name_at};
 use ms_acl_lab::random::{Case, Shape, cases};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -103,7 +103,9 @@ fn invalid_packets_of_governed_pods_are_dropped(
 ) -> Result<(), TestCaseError> {
     let (hook, mut packet) = first_packet(world, node, flow);
     packet.state = States::INVALID;
-    if hook != Hook::Forward || is_link_local(flow.from, flow.to) || flow.from == flow.to {
+    let to_itself = flow.from == flow.to
+        || pod_name_at(world, flow.from).is_some_and(|pod| pod_name_at(world, flow.to) == Some(pod));
+    if hook != Hook::Forward || is_link_local(flow.from, flow.to) || to_itself {
         return Ok(());
     }
     let governed = node_of(world, flow.from) == Some(node) && governs_egress(world, flow.from)

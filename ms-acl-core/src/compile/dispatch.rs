@@ -28,11 +28,20 @@ pub(crate) struct Line {
     pub(crate) group: ChainName,
     /// The group that it leaves: while memberships change, both must let pass.
     pub(crate) leaving: Option<ChainName>,
+    /// The pod's other addresses of the family: a pod reaches itself there too. Hardly ever any.
+    pub(crate) others: Vec<IpAddr>,
 }
 
 impl Line {
-    pub(crate) fn new(group: ChainName) -> Self {
-        Line { group, leaving: None }
+    /// A line for a pod without other addresses of the family.
+    pub(crate) fn to(group: ChainName) -> Self {
+        Line { group, leaving: None, others: Vec::new() }
+    }
+
+    /// A line for one of a pod's addresses of a family.
+    pub(crate) fn new(group: ChainName, address: IpAddr, all: &[IpAddr]) -> Self {
+        let others = all.iter().copied().filter(|other| *other != address).collect();
+        Line { others, ..Line::to(group) }
     }
 }
 
@@ -57,12 +66,20 @@ struct Tree {
 }
 
 impl Tree {
-    /// A pod's own line, and before it the line that lets it reach itself.
+    /// A pod's own line, and before it the lines that let it reach itself.
     fn leaf(&self, lines: &[(u128, &Line)]) -> Vec<Rule> {
         let mut rules = Vec::with_capacity(2 * lines.len());
         for (bits, line) in lines {
             let net = self.net(*bits, self.family.bits());
             rules.push(Rule::new(vec![Match::Source(net), Match::Destination(net)], Target::Return));
+            for other in &line.others {
+                let other = IpNet::from(*other);
+                let (from, to) = match self.direction {
+                    Direction::Egress => (net, other),
+                    Direction::Ingress => (other, net),
+                };
+                rules.push(Rule::new(vec![Match::Source(from), Match::Destination(to)], Target::Return));
+            }
             if let Some(leaving) = &line.leaving {
                 rules.push(Rule::new(vec![self.side(net)], Target::Jump(leaving.clone())));
             }
@@ -136,8 +153,8 @@ mod tests {
     use super::*;
 
     fn built(addresses: impl IntoIterator<Item = IpAddr>, family: Family) -> BTreeMap<ChainName, Chain> {
-        let line = Line::new(ChainName::new("MS-E-x").unwrap());
-        let pods = addresses.into_iter().map(|address| (address, line.clone())).collect();
+        let line = |address| Line::new(ChainName::new("MS-E-x").unwrap(), address, &[address]);
+        let pods = addresses.into_iter().map(|address| (address, line(address))).collect();
         chains(&root(), (Direction::Egress, family), &pods).into_iter().collect()
     }
 

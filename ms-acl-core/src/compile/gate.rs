@@ -135,6 +135,9 @@ fn outside_range(
     let blocks: Vec<Block> =
         settings.pod_ip_range(family).into_iter().map(|net| Block { net, except: Vec::new() }).collect();
     let range = networks::union(&blocks, family);
+    if range.iter().any(|net| net.prefix_len() == 0) {
+        return None;
+    }
     let outside = match (&range[..], direction) {
         ([], _) => return None,
         ([net], Direction::Egress) => Match::NotDestination(*net),

@@ -2,6 +2,7 @@
 //! policies a gate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -24,14 +25,8 @@ pub(crate) struct GateLayout<'a> {
 
 /// The groups of one direction, each with the addresses of its pods.
 pub(crate) fn groups(graph: &Ruleset, direction: Direction) -> BTreeMap<&ChainName, Vec<IpNet>> {
-    let root = match direction {
-        Direction::Egress => EGRESS,
-        Direction::Ingress => INGRESS,
-    };
     let mut groups: BTreeMap<&ChainName, Vec<IpNet>> = BTreeMap::new();
-    let Some((root, _)) = graph.chains.iter().find(|(name, _)| name.as_str() == root) else { return groups };
-    let dispatch = std::iter::once(root).chain(dispatch_below(graph, root));
-    for rule in dispatch.filter_map(|name| graph.chains.get(name)).flat_map(|chain| &chain.rules) {
+    for rule in dispatch_rules(graph, direction) {
         if let (Some(name), [Match::Source(net) | Match::Destination(net)]) =
             (rule.leads_to(), &rule.matches[..])
             && Role::of(name).is_group()
@@ -44,6 +39,36 @@ pub(crate) fn groups(graph: &Ruleset, direction: Direction) -> BTreeMap<&ChainNa
         addresses.dedup();
     }
     groups
+}
+
+/// The rules of all chains of one direction's dispatch.
+fn dispatch_rules(graph: &Ruleset, direction: Direction) -> impl Iterator<Item = &Rule> {
+    let root = match direction {
+        Direction::Egress => EGRESS,
+        Direction::Ingress => INGRESS,
+    };
+    let root = graph.chains.keys().find(|name| name.as_str() == root);
+    let below = root.map(|root| dispatch_below(graph, root)).unwrap_or_default();
+    let chains = root.into_iter().chain(below).filter_map(|name| graph.chains.get(name));
+    chains.flat_map(|chain| &chain.rules)
+}
+
+/// By address of a pod: its other addresses of the family, at which it reaches itself.
+pub(crate) fn other_addresses(graph: &Ruleset, direction: Direction) -> BTreeMap<IpAddr, Vec<IpAddr>> {
+    let mut others: BTreeMap<IpAddr, Vec<IpAddr>> = BTreeMap::new();
+    for rule in dispatch_rules(graph, direction) {
+        if let ([Match::Source(from), Match::Destination(to)], Target::Return) =
+            (&rule.matches[..], &rule.target)
+            && from != to
+        {
+            let (own, other) = match direction {
+                Direction::Egress => (from, to),
+                Direction::Ingress => (to, from),
+            };
+            others.entry(own.addr()).or_default().push(other.addr());
+        }
+    }
+    others
 }
 
 /// The chains of dispatch below one of them.

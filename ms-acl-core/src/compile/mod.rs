@@ -78,13 +78,15 @@ fn family(cluster: &Cluster, settings: &Settings, pods: &[LocalPod], family: Fam
     for (direction, root) in ROOTS {
         let mut governed: BTreeMap<IpAddr, Line> = BTreeMap::new();
         for pod in pods {
-            let mut addresses = pod.addresses.iter().filter(|a| Family::of(**a) == family).peekable();
-            if addresses.peek().is_none() {
+            let addresses: Vec<IpAddr> =
+                pod.addresses.iter().copied().filter(|a| Family::of(*a) == family).collect();
+            if addresses.is_empty() {
                 continue;
             }
             if let Some(names) = gate::names(pod.gates(direction), direction) {
                 group(&mut graph, cluster, settings, (&names, pod.gates(direction), direction));
-                governed.extend(addresses.map(|address| (*address, Line::new(names.group.clone()))));
+                let line = |address: &IpAddr| Line::new(names.group.clone(), *address, &addresses);
+                governed.extend(addresses.iter().map(|address| (*address, line(address))));
             }
         }
         match direction {

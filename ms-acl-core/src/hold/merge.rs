@@ -97,21 +97,27 @@ impl<'a> Merge<'a> {
     /// Which chains judge each address.
     fn lines(&mut self, direction: Direction) -> BTreeMap<IpAddr, Line> {
         let (former, desired) = (by_address(self.former, direction), by_address(self.desired, direction));
+        let (others_before, others_now) = (
+            layout::other_addresses(self.former, direction),
+            layout::other_addresses(self.desired, direction),
+        );
         let addresses: BTreeSet<IpAddr> = former.keys().chain(desired.keys()).copied().collect();
         let mut lines = BTreeMap::new();
         for address in addresses {
             let desired = desired.get(&address).and_then(|groups| groups.first().copied());
             let former = former.get(&address).map(Vec::as_slice).unwrap_or_default();
             let line = match former {
-                _ if self.known.passed_on.contains(&address) => desired.cloned().map(Line::new),
-                [] => desired.cloned().map(Line::new),
+                _ if self.known.passed_on.contains(&address) => desired.cloned().map(Line::to),
+                [] => desired.cloned().map(Line::to),
                 // It is known that no pod of this node has it.
-                _ if self.is_elsewhere(address) => desired.cloned().map(Line::new),
+                _ if self.is_elsewhere(address) => desired.cloned().map(Line::to),
                 [former] => self.group(direction, (former, desired), self.is_known(address)),
                 // A change that wasn't finished: no line of it is known to be the right one.
                 [former, ..] => Some(both(desired.unwrap_or(former), Some(former))),
             };
-            lines.extend(line.map(|line| (address, line)));
+            let known = if self.is_known(address) { &others_now } else { &others_before };
+            let others = known.get(&address).cloned().unwrap_or_default();
+            lines.extend(line.map(|line| (address, Line { others, ..line })));
         }
         lines
     }
@@ -163,7 +169,7 @@ impl<'a> Merge<'a> {
         }
         if let Some(desired) = desired.filter(|name| self.desired.chains.get(*name).is_some_and(same(&rules)))
         {
-            return Some(Line::new(desired.clone()));
+            return Some(Line::to(desired.clone()));
         }
         let kind = match direction {
             Direction::Egress => 'E',
@@ -175,7 +181,7 @@ impl<'a> Merge<'a> {
         for gate in &gates {
             identity.chain(gate);
         }
-        Some(Line::new(self.insert(former, (identity, kind), Chain { rules, title, ..Chain::default() })))
+        Some(Line::to(self.insert(former, (identity, kind), Chain { rules, title, ..Chain::default() })))
     }
 
     /// The ACL gates. The document is always known, not always whose pods an entry is for: the former entry
@@ -288,7 +294,7 @@ impl<'a> Merge<'a> {
 /// One chain, or two that must both let pass.
 fn both(group: &ChainName, other: Option<&ChainName>) -> Line {
     let leaving = other.filter(|other| *other != group).cloned();
-    Line { group: group.clone(), leaving }
+    Line { leaving, ..Line::to(group.clone()) }
 }
 
 /// The groups that each address is led to, in the order of their names.

@@ -1,10 +1,9 @@
 //! NetworkPolicy, `networking.k8s.io/v1`: the rules of its API text and of the API server's validation.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
 use super::selector::selector;
+use super::{cidr, name};
 use crate::model::{
     Action, Block, Diagnostic, NamespaceScope, Peer, Peers, PodScope, Policy, PolicyRule, PortMatch,
     PortRange, PortSpec, Ports, Protocol, Section, Selector, Severity, Subject,
@@ -33,6 +32,8 @@ pub fn lower(object: &NetworkPolicy) -> Result<Policy, Box<Invalid>> {
     let mut reader =
         Reader { object: ObjectRef::new(KIND, &meta.namespace, &meta.name), diagnostics: Vec::new() };
     let spec = &object.spec;
+    reader.name("/metadata/namespace", &meta.namespace, |text| text.is_empty() || name::is_label(text));
+    reader.name("/metadata/name", &meta.name, name::is_subdomain);
     let pods = reader.selector("/spec/podSelector", &spec.pod_selector);
     let (isolates_ingress, isolates_egress) = reader.types(&spec.policy_types, !spec.egress.is_empty());
     let ingress = spec.ingress.iter().enumerate().map(|(index, rule)| {
@@ -85,6 +86,12 @@ impl Reader {
             severity: Severity::Error,
             detail: detail.into(),
         });
+    }
+
+    fn name(&mut self, path: &str, text: &str, fits: impl Fn(&str) -> bool) {
+        if !fits(text) {
+            self.fault(path, format!("{text:?} can't be a name"));
+        }
     }
 
     /// A selector; what is wrong in it is left out, so that it selects more and refuses more.
@@ -183,10 +190,10 @@ impl Reader {
     }
 
     fn cidr(&mut self, path: &str, text: &str) -> Option<IpNet> {
-        if let Ok(net) = text.parse::<IpNet>() {
+        if let Some(net) = cidr::network(text) {
             return Some(net.trunc());
         }
-        let hint = if text.parse::<IpAddr>().is_ok() { ": it has no prefix length" } else { "" };
+        let hint = if cidr::address(text).is_some() { ": it has no prefix length" } else { "" };
         self.fault(path, format!("{text:?} is not a CIDR{hint}"));
         None
     }

@@ -1,5 +1,6 @@
 //! Label selectors as written → canonical selectors.
 
+use super::name::is_subdomain;
 use crate::model::{Requirement, Selector};
 use crate::object::LabelSelector;
 
@@ -66,17 +67,7 @@ fn check_key(key: &str) -> Result<(), String> {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
     };
-    let prefix_fits = prefix.is_none_or(|prefix| {
-        !prefix.is_empty()
-            && prefix.len() <= 253
-            && prefix.split('.').all(|part| {
-                !part.is_empty()
-                    && !part.starts_with('-')
-                    && !part.ends_with('-')
-                    && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            })
-    });
-    if prefix_fits && !name.is_empty() && name.len() <= 63 && is_label_text(name) {
+    if prefix.is_none_or(is_subdomain) && !name.is_empty() && name.len() <= 63 && is_label_text(name) {
         Ok(())
     } else {
         Err(format!("{key:?} can't be a label's key"))

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::cidr;
 use crate::model::{Diagnostic, NamedPort, PodFacts, PodOwner, Protocol, Severity};
-use crate::object::{Pod, ReplicaSet};
+use crate::object::{OwnerReference, Pod, ReplicaSet};
 use crate::ruleset::ObjectRef;
 
 /// Lowers a pod. A part of it that can't be read is left out and reported.
@@ -22,11 +23,11 @@ pub fn pod(pod: &Pod) -> (PodFacts, Vec<Diagnostic>) {
         let listed = pod.status.pod_ips.iter().enumerate();
         let listed = listed.map(|(index, entry)| (format!("/status/podIPs/{index}/ip"), entry.ip.as_str()));
         for (path, text) in listed.chain([("/status/podIP".to_owned(), pod.status.pod_ip.as_str())]) {
-            match text.parse::<IpAddr>() {
-                Ok(address) if !addresses.contains(&address) => addresses.push(address),
-                Ok(_) => {}
-                Err(_) if text.is_empty() || pod.spec.host_network => {}
-                Err(_) => fault(path, format!("{text:?} is not an address")),
+            match cidr::address(text) {
+                Some(address) if !addresses.contains(&address) => addresses.push(address),
+                Some(_) => {}
+                None if text.is_empty() || pod.spec.host_network => {}
+                None => fault(path, format!("{text:?} is not an address")),
             }
         }
     }
@@ -48,7 +49,13 @@ pub fn pod(pod: &Pod) -> (PodFacts, Vec<Diagnostic>) {
                         continue;
                     }
                 };
-                ports.push(NamedPort { name: port.name.clone(), protocol, port: port.container_port });
+                let value = u16::try_from(port.container_port).ok().filter(|value| *value > 0);
+                let Some(value) = value else {
+                    let path = format!("/spec/{list}/{index}/ports/{number}/containerPort");
+                    fault(path, format!("{} is not a port: 1 to 65535 are", port.container_port));
+                    continue;
+                };
+                ports.push(NamedPort { name: port.name.clone(), protocol, port: value });
             }
         }
     }
@@ -59,7 +66,7 @@ pub fn pod(pod: &Pod) -> (PodFacts, Vec<Diagnostic>) {
         if pod.spec.host_network { (Vec::new(), addresses) } else { (addresses, Vec::new()) };
     let owner = match meta.controller() {
         None => PodOwner::Nobody,
-        Some(owner) if owner.kind == "ReplicaSet" => PodOwner::ReplicaSet {
+        Some(owner) if is_of_apps(owner, "ReplicaSet") => PodOwner::ReplicaSet {
             name: owner.name.as_str().into(),
             template_hash: meta.labels.get("pod-template-hash").map(|hash| hash.as_str().into()),
         },
@@ -91,8 +98,16 @@ pub fn deployment_of(replica_set: &ReplicaSet) -> Option<String> {
     replica_set
         .metadata
         .controller()
-        .filter(|owner| owner.kind == "Deployment")
+        .filter(|owner| is_of_apps(owner, "Deployment"))
         .map(|owner| owner.name.clone())
+}
+
+/// Whether an owner is of this kind. Kinds belong to groups: another group's Deployment is another
+/// thing. `extensions` is what `apps` was before, and old owner references say it still; one that is
+/// written by hand may name no group.
+fn is_of_apps(owner: &OwnerReference, kind: &str) -> bool {
+    let group = owner.api_version.split_once('/').map_or(owner.api_version.as_str(), |(group, _)| group);
+    owner.kind == kind && matches!(group, "apps" | "extensions" | "")
 }
 
 /// The Deployment whose ReplicaSet this is, by the name that a Deployment gives to its ReplicaSets:

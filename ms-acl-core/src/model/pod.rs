@@ -23,7 +23,7 @@ pub struct PodFacts {
     /// The addresses that it lists while it lives in the network of its node: the node's. Nothing is
     /// decided by them; they say who is meant by such a pod.
     pub host_addresses: Box<[IpAddr]>,
-    /// Its containers' named ports.
+    /// Its containers' named ports, sorted, without repetitions.
     pub ports: Arc<[NamedPort]>,
     /// Who controls it.
     pub owner: PodOwner,

@@ -7,6 +7,7 @@
 mod meta;
 mod policy;
 mod selector;
+mod shape;
 mod workload;
 
 use serde::Deserialize;
@@ -69,22 +70,24 @@ impl Object {
             return Ok(None);
         };
         let object = name_of(kind, &value);
-        let remains = (kind == "NetworkPolicy").then(|| value.clone());
-        let decoded = match kind {
+        if kind == "NetworkPolicy" {
+            // Decoded from a reference: of one that doesn't decode it is still read whom it selects.
+            let decoded = shape::check(&value).and_then(|()| NetworkPolicy::deserialize(&value));
+            return match decoded {
+                Ok(policy) => Ok(Some(Object::NetworkPolicy(policy))),
+                Err(cause) => {
+                    Err(DecodeError { object, cause, remains: policy::remains_of(&value).map(Box::new) })
+                }
+            };
+        }
+        let decoded = shape::check(&value).and_then(|()| match kind {
             "Pod" => Pod::deserialize(value).map(Object::Pod),
             "Namespace" => Namespace::deserialize(value).map(Object::Namespace),
             "Node" => Node::deserialize(value).map(Object::Node),
             "Deployment" => Deployment::deserialize(value).map(Object::Deployment),
-            "ReplicaSet" => ReplicaSet::deserialize(value).map(Object::ReplicaSet),
-            _ => NetworkPolicy::deserialize(value).map(Object::NetworkPolicy),
-        };
-        match decoded {
-            Ok(decoded) => Ok(Some(decoded)),
-            Err(cause) => {
-                let remains = remains.and_then(|value| policy::remains_of(&value)).map(Box::new);
-                Err(DecodeError { object, cause, remains })
-            }
-        }
+            _ => ReplicaSet::deserialize(value).map(Object::ReplicaSet),
+        });
+        decoded.map(Some).map_err(|cause| DecodeError { object, cause, remains: None })
     }
 
     /// The kind as Kubernetes writes it.

@@ -111,17 +111,30 @@ pub enum IntOrString {
 
 /// What can be read of a policy that doesn't decode: whom it selects and in which directions. Parts
 /// that can't be read are read so that more is refused, not less: a selector that is broken selects
-/// every pod of the namespace.
+/// every pod of the namespace. `None`: not even the object's name can be read.
 pub(super) fn remains_of(value: &Value) -> Option<NetworkPolicy> {
-    let metadata = Metadata::deserialize(value.get("metadata")?).ok()?;
+    let text = |field: &str| value.get("metadata")?.get(field)?.as_str().map(str::to_owned);
+    let metadata = Metadata {
+        name: text("name")?,
+        namespace: text("namespace").unwrap_or_default(),
+        ..Metadata::default()
+    };
     let empty = Value::Null;
     let spec = value.get("spec").unwrap_or(&empty);
     let part = |field: &str| spec.get(field).unwrap_or(&empty);
-    let pod_selector =
-        Option::<LabelSelector>::deserialize(part("podSelector")).ok().flatten().unwrap_or_default();
+    let pod_selector = match part("podSelector") {
+        selector @ Value::Object(_) => LabelSelector::deserialize(selector).unwrap_or_default(),
+        _ => LabelSelector::default(),
+    };
     let mut policy_types =
         Option::<Vec<String>>::deserialize(part("policyTypes")).unwrap_or(Some(both())).unwrap_or_default();
-    if policy_types.is_empty() && !matches!(part("egress"), Value::Null) {
+    let has_egress = match part("egress") {
+        Value::Null => false,
+        Value::Array(rules) => !rules.is_empty(),
+        _ => true,
+    };
+    // A spec that is no object may have said anything.
+    if policy_types.is_empty() && (has_egress || !matches!(spec, Value::Null | Value::Object(_))) {
         policy_types = both();
     }
     Some(NetworkPolicy {

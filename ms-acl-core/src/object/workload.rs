@@ -52,8 +52,8 @@ pub struct ContainerPort {
     /// Its name; empty = none.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Its number.
-    pub container_port: u16,
+    /// Its number: 1 to 65535, if it is valid.
+    pub container_port: i64,
     /// `TCP`, `UDP` or `SCTP`; empty = TCP.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub protocol: String,

@@ -27,7 +27,7 @@ pub(super) struct Parts {
     /// The chains of each direction's dispatch.
     dispatch: [BTreeSet<ChainName>; 2],
     /// Lines that change once memberships have: to the group alone, or away.
-    leaving: Vec<(Direction, IpAddr, Option<ChainName>)>,
+    leaving: Vec<(Direction, IpAddr, Option<Line>)>,
     nodes: BTreeMap<ChainName, Node>,
     by_object: BTreeMap<ObjectRef, BTreeSet<ChainName>>,
     sets: BTreeMap<SetName, usize>,
@@ -99,15 +99,16 @@ impl Parts {
                 let kept = before.contains(address).then_some(leaves.as_ref()).flatten();
                 let kept = kept.map(|names| names.group.clone()).filter(|_| both);
                 let group = enters.as_ref().map(|names| names.group.clone());
+                let line = |group: &ChainName| Line::new(group.clone(), *address, &after);
                 let line = match (&group, kept) {
                     (Some(group), Some(kept)) if *group != kept => {
-                        self.leaving.push((direction, *address, Some(group.clone())));
-                        Some(Line { group: group.clone(), leaving: Some(kept) })
+                        self.leaving.push((direction, *address, Some(line(group))));
+                        Some(Line { leaving: Some(kept), ..line(group) })
                     }
-                    (Some(group), _) => Some(Line::new(group.clone())),
+                    (Some(group), _) => Some(line(group)),
                     (None, Some(kept)) => {
                         self.leaving.push((direction, *address, None));
-                        Some(Line::new(kept))
+                        Some(line(&kept))
                     }
                     (None, None) => None,
                 };
@@ -123,8 +124,8 @@ impl Parts {
 
     /// Lets the lines that waited for memberships go.
     pub(super) fn leave(&mut self) {
-        for (direction, address, group) in std::mem::take(&mut self.leaving) {
-            self.set_line(direction, address, group.map(Line::new).as_ref());
+        for (direction, address, line) in std::mem::take(&mut self.leaving) {
+            self.set_line(direction, address, line.as_ref());
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::model::{
-    Action, PodFacts, Policy, PortRange, PortSpec, Ports, Protocol, RefuseWith, Settings, Subject,
+    Action, NamedPort, PodFacts, Policy, PortRange, PortSpec, Ports, Protocol, RefuseWith, Settings, Subject,
 };
 use crate::ruleset::{Direction, GateKind};
 
@@ -145,8 +145,9 @@ fn named_ports(policy: &Policy, pod: &PodFacts) -> NamedPorts {
         })
         .collect();
     let numbers = |name: &str, protocol| {
-        let same = pod.ports.iter().filter(|port| port.name == name && port.protocol == protocol);
-        PortRange::union(same.map(|port| PortRange::single(port.port)))
+        let start = pod.ports.partition_point(|port| (port.name.as_str(), port.protocol) < (name, protocol));
+        let same = |port: &&NamedPort| port.name == name && port.protocol == protocol;
+        PortRange::union(pod.ports[start..].iter().take_while(same).map(|port| PortRange::single(port.port)))
     };
     names.into_iter().map(|(name, protocol)| ((name.to_owned(), protocol), numbers(name, protocol))).collect()
 }

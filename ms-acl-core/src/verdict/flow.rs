@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Hit, Outcome, Packet, Walk, walk};
 use crate::cluster::Cluster;
 use crate::compile::{Compiled, compile};
+use crate::lower::cidr;
 use crate::model::{Protocol, Settings};
 use crate::ruleset::{ChainName, Direction, Family, Hook, Provenance, Rule, Target};
 
@@ -200,5 +201,5 @@ fn decision(hit: &Hit<'_>) -> Option<Decision> {
 /// The addresses that a Node object lists.
 pub(crate) fn node_addresses<'a>(cluster: &'a Cluster, node: &str) -> impl Iterator<Item = IpAddr> + 'a {
     let addresses = cluster.node(node).into_iter().flat_map(|node| &node.status.addresses);
-    addresses.filter(|a| a.kind.ends_with("IP")).filter_map(|a| a.address.parse().ok())
+    addresses.filter(|a| a.kind.ends_with("IP")).filter_map(|a| cidr::address(&a.address))
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ms_acl_core::object::Pod;
 
-use super::{Protocol, World};
+use super::{Protocol, World, block};
 
 /// The pod that an address belongs to. Of several the one that was created last (39), and of those
 /// the one whose namespace and name are the greatest.
@@ -33,7 +33,7 @@ fn is_member(pod: &Pod) -> bool {
 /// 17: all addresses count. What isn't an address yet is none.
 pub(super) fn addresses(pod: &Pod) -> Vec<IpAddr> {
     let listed = pod.status.pod_ips.iter().map(|listed| &listed.ip);
-    listed.chain([&pod.status.pod_ip]).filter_map(|text| text.parse().ok()).collect()
+    listed.chain([&pod.status.pod_ip]).filter_map(|text| block::address(text)).collect()
 }
 
 /// The API server writes all times in UTC and in whole seconds: their order is that of their texts.
@@ -63,7 +63,7 @@ pub fn is_address_of_node(world: &World, node: &str, address: IpAddr) -> bool {
         for listed in &object.status.addresses {
             if object.metadata.name == node
                 && ["InternalIP", "ExternalIP"].contains(&listed.kind.as_str())
-                && listed.address.parse() == Ok(address)
+                && block::address(&listed.address) == Some(address)
             {
                 return true;
             }
@@ -83,7 +83,9 @@ pub(super) fn has_named_port(pod: &Pod, name: &str, protocol: Protocol, number: 
                 "SCTP" => Some(Protocol::Sctp),
                 _ => None,
             };
-            if port.name == name && spoken == Some(protocol) && port.container_port == number {
+            // 0 is no port.
+            let same_number = number > 0 && port.container_port == i64::from(number);
+            if port.name == name && spoken == Some(protocol) && same_number {
                 return true;
             }
         }

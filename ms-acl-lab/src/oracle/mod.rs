@@ -12,7 +12,7 @@
 
 pub mod acl;
 mod answer;
-mod block;
+pub(crate) mod block;
 mod judge;
 mod kubernetes;
 mod member;

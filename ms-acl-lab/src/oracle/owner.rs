@@ -30,9 +30,12 @@ fn deployment_by_owner<'w>(world: &'w World, pod: &'w Pod, owner: &'w OwnerRefer
     owner.name.strip_suffix(hash.as_str())?.strip_suffix('-')
 }
 
-/// Kinds belong to groups: another group's Deployment is another thing.
+/// Kinds belong to groups: another group's Deployment is another thing. What is in `apps` was in
+/// `extensions` before; a reference that names no group is taken for what it looks like.
 fn is(owner: &OwnerReference, kind: &str) -> bool {
-    owner.kind == kind && owner.api_version.starts_with("apps/")
+    let version = owner.api_version.as_str();
+    owner.kind == kind
+        && (version.is_empty() || version.starts_with("apps/") || version.starts_with("extensions/"))
 }
 
 /// The only Deployment of the namespace whose selector matches; of two, neither. An empty selector is

@@ -74,13 +74,19 @@ fn is_label_name(name: &str) -> bool {
 
 /// A DNS name in lower case, as most objects are named.
 pub(super) fn is_subdomain(name: &str) -> bool {
-    let is_label = |label: &str| {
-        let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        label.bytes().all(|byte| edge(byte) || byte == b'-')
-            && label.bytes().next().is_some_and(edge)
-            && label.bytes().last().is_some_and(edge)
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
+    name.len() <= 253 && name.split('.').all(is_part)
+}
+
+/// One part of such a name, as namespaces are named.
+pub(super) fn is_label(name: &str) -> bool {
+    name.len() <= 63 && is_part(name)
+}
+
+fn is_part(part: &str) -> bool {
+    let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    part.bytes().all(|byte| edge(byte) || byte == b'-')
+        && part.bytes().next().is_some_and(edge)
+        && part.bytes().last().is_some_and(edge)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Which NetworkPolicies the API server would take: `ValidateNetworkPolicy` of `k8s.io/kubernetes`.
 
-use ipnet::IpNet;
 use ms_acl_core::object::{IntOrString, IpBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 
 use super::block;
@@ -10,6 +9,7 @@ use super::selector;
 pub fn is_valid_policy(policy: &NetworkPolicy) -> bool {
     let spec = &policy.spec;
     selector::is_subdomain(&policy.metadata.name)
+        && selector::is_label(&policy.metadata.namespace)
         && selector::is_valid(&spec.pod_selector)
         && are_types(&spec.policy_types)
         && spec.ingress.iter().all(|rule| rule.ports.iter().all(is_port) && rule.from.iter().all(is_peer))
@@ -69,10 +69,10 @@ fn is_peer(peer: &NetworkPolicyPeer) -> bool {
 
 /// A CIDR, and holes that are strict subsets of it.
 fn is_block(written: &IpBlock) -> bool {
-    let Ok(outer) = written.cidr.parse::<IpNet>() else { return false };
+    let Some(outer) = block::block(&written.cidr) else { return false };
     written.except.iter().all(|hole| {
-        hole.parse::<IpNet>()
-            .is_ok_and(|hole| block::holds(outer, hole.addr()) && outer.prefix_len() < hole.prefix_len())
+        block::block(hole)
+            .is_some_and(|hole| block::holds(outer, hole.addr()) && outer.prefix_len() < hole.prefix_len())
     })
 }
 
@@ -165,9 +165,24 @@ mod tests {
     #[test]
     fn blocks_are_cidrs() {
         assert!(takes_peer(json!({"ipBlock": {"cidr": "0.0.0.0/0"}})));
-        for bad in ["", "10.0.0.1", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "web"] {
+        for bad in
+            ["", "10.0.0.1", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "web", "10.0.0.0/+8", "10.0.0.0/"]
+        {
             assert!(!takes_peer(json!({"ipBlock": {"cidr": bad}})), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_policy_has_a_name_and_lives_in_a_namespace() {
+        let takes = |namespace: &str, name: &str| {
+            let policy = json!({"metadata": {"name": name, "namespace": namespace}});
+            is_valid_policy(&serde_json::from_value(policy).unwrap())
+        };
+        assert!(takes("a", "b.c-d") && takes(&"a".repeat(63), &"b".repeat(253)));
+        for (namespace, name) in [("a", ""), ("a", "B"), ("a", "b_c"), ("", "b"), ("a.b", "c"), ("-a", "b")] {
+            assert!(!takes(namespace, name), "{namespace}/{name}");
+        }
+        assert!(!takes(&"a".repeat(64), "b") && !takes("a", &"b".repeat(254)));
     }
 
     #[test]

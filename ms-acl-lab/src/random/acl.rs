@@ -50,7 +50,8 @@ fn rule(dice: &mut Dice, around: &[IpAddr]) -> Value {
     set("action", json!(action(dice)));
     let egress = dice.chance(35);
     if egress || dice.chance(20) {
-        set("direction", json!(if egress { "egress" } else { "ingress" }));
+        let direction = if egress { ["egress", "Egress"] } else { ["ingress", "INGRESS"] };
+        set("direction", json!(dice.pick(&direction)));
     }
     let side = if egress { "dst" } else { "src" };
     match dice.below(4) {
@@ -61,7 +62,10 @@ fn rule(dice: &mut Dice, around: &[IpAddr]) -> Value {
     let protocol =
         dice.pick(&[None, Some("any"), Some("icmp"), Some("tcp"), Some("tcp"), Some("udp"), Some("sctp")]);
     if let Some(protocol) = protocol {
-        set("protocol", json!(protocol));
+        let upper = dice.chance(15);
+        set("protocol", json!(if upper { protocol.to_uppercase() } else { protocol.to_owned() }));
+    } else if dice.chance(10) {
+        set("protocol", Value::Null);
     }
     let has_ports = protocol.is_some_and(|protocol| protocol != "any" && protocol != "icmp");
     match dice.below(5) {
@@ -81,12 +85,25 @@ fn rule(dice: &mut Dice, around: &[IpAddr]) -> Value {
 }
 
 fn block(dice: &mut Dice, around: &[IpAddr]) -> Value {
-    if dice.chance(15) { json!(dice.pick(around)) } else { json!(address::block(dice, around)) }
+    if dice.chance(15) {
+        return json!(dice.pick(around));
+    }
+    let block = address::block(dice, around);
+    match block.addr() {
+        IpAddr::V4(address) if dice.chance(3) => {
+            json!(format!("{}/{}", address.to_ipv6_mapped(), block.prefix_len() + 96))
+        }
+        _ => json!(block),
+    }
 }
 
 fn port_or_range(dice: &mut Dice) -> Value {
     let (one, other) = (dice.pick(&PORTS), dice.pick(&PORTS));
-    if dice.chance(50) { json!(one) } else { json!(format!("{}-{}", one.min(other), one.max(other))) }
+    match dice.below(10) {
+        0 => json!(one.to_string()),
+        1..=5 => json!(one),
+        _ => json!(format!("{}-{}", one.min(other), one.max(other))),
+    }
 }
 
 /// Puts one fault into a valid document; returns its place as a JSON pointer.
@@ -100,7 +117,7 @@ pub fn broken_document(dice: &mut Dice, document: &mut Value) -> String {
     entries.push(entry);
     let at = format!("/deployments/{last}");
     let entry = &mut entries[last];
-    let (place, rule) = match dice.below(21) {
+    let (place, rule) = match dice.below(24) {
         0 => {
             document["color"] = json!("red");
             return "/color".to_owned();
@@ -122,6 +139,15 @@ pub fn broken_document(dice: &mut Dice, document: &mut Value) -> String {
             entry["rules"] = json!({});
             return format!("{at}/rules");
         }
+        21 => {
+            entry["namespace"] = json!("a.b");
+            return format!("{at}/namespace");
+        }
+        22 => {
+            entry["name"] = json!("Upper");
+            return format!("{at}/name");
+        }
+        23 => ("port", json!({"action": "DENY", "protocol": "tcp", "port": "80"})),
         5 => ("action", json!({})),
         6 => ("action", json!({"action": "LOG"})),
         7 => ("direction", json!({"action": "DENY", "direction": "both"})),

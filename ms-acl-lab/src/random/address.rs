@@ -41,6 +41,22 @@ pub(super) fn in_node_range(node: usize, host: usize, ipv4: bool) -> IpAddr {
     }
 }
 
+/// An address as it may be written: seldom as an IPv4-mapped one of IPv6, or with zeros before its numbers.
+pub(super) fn spelled(dice: &mut Dice, address: IpAddr) -> String {
+    match (address, dice.below(40)) {
+        (IpAddr::V4(address), 0) => address.to_ipv6_mapped().to_string(),
+        (IpAddr::V4(address), 1) => address.octets().map(|number| format!("{number:03}")).join("."),
+        _ => address.to_string(),
+    }
+}
+
+/// A block as it may be written, likewise.
+pub(super) fn spelled_block(dice: &mut Dice, block: IpNet) -> String {
+    let address = spelled(dice, block.addr());
+    let shift = if address.starts_with("::ffff:") && block.addr().is_ipv4() { 96 } else { 0 };
+    format!("{address}/{}", block.prefix_len() + shift)
+}
+
 /// A block around one of these addresses: of any length, as likely as not with host bits.
 pub(super) fn block(dice: &mut Dice, around: &[IpAddr]) -> IpNet {
     let address = dice.pick(around);

@@ -10,7 +10,8 @@ use super::Dice;
 /// Makes a policy invalid in one way.
 pub(super) fn break_policy(dice: &mut Dice, policy: &mut NetworkPolicy) {
     let spec = &mut policy.spec;
-    match dice.below(10) {
+    match dice.below(11) {
+        10 => dice.pick(&["Bad", "a_b", "a..b", "-a"]).clone_into(&mut policy.metadata.name),
         0 => spec.policy_types = vec!["Ingress".to_owned(), "Egress".to_owned(), "Ingress".to_owned()],
         1 => spec.pod_selector = selector(dice),
         2..=5 => {

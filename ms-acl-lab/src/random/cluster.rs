@@ -62,7 +62,9 @@ fn objects_of(dice: &mut Dice, names: &[String]) -> Vec<Namespace> {
     for name in dice.some(names, 75) {
         let mut labels = labels(dice, &NAMESPACE[..2]);
         if dice.chance(50) {
-            labels.insert("kubernetes.io/metadata.name".to_owned(), name.clone());
+            // The API server lets it say nothing else.
+            let value = if dice.chance(10) { dice.pick(names) } else { name.clone() };
+            labels.insert("kubernetes.io/metadata.name".to_owned(), value);
         }
         namespaces.push(Namespace { metadata: Metadata { name, labels, ..Metadata::default() } });
     }

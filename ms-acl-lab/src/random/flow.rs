@@ -8,7 +8,7 @@ use ms_acl_core::object::IntOrString;
 use serde_json::Value;
 
 use super::{Dice, address, pod};
-use crate::oracle::{Flow, Protocol, World};
+use crate::oracle::{Flow, Protocol, World, block};
 
 /// Where a world's answers can change.
 struct Edges {
@@ -84,8 +84,7 @@ fn edges(world: &World) -> Edges {
     addresses.extend(world.pods.iter().flat_map(pod::addresses_of));
     addresses.extend(address::strangers());
     for node in &world.nodes {
-        addresses
-            .extend(node.status.addresses.iter().filter_map(|listed| listed.address.parse::<IpAddr>().ok()));
+        addresses.extend(node.status.addresses.iter().filter_map(|listed| block::address(&listed.address)));
     }
     addresses.extend(world.local_addresses.values().flatten());
     for block in blocks(world) {
@@ -113,8 +112,9 @@ fn doors(world: &World) -> BTreeMap<IpAddr, Vec<(Protocol, u16)>> {
                     "SCTP" => Protocol::Sctp,
                     _ => Protocol::Tcp,
                 };
+                let Ok(number) = u16::try_from(port.container_port) else { continue };
                 for address in pod::addresses_of(pod) {
-                    doors.entry(address).or_default().push((protocol, port.container_port));
+                    doors.entry(address).or_default().push((protocol, number));
                 }
             }
         }
@@ -158,8 +158,8 @@ fn blocks(world: &World) -> Vec<IpNet> {
         }
     }
     texts_of(&world.acl, &mut texts);
-    let hosts = texts.iter().filter_map(|text| text.parse::<IpAddr>().ok()).map(IpNet::from);
-    let mut blocks: Vec<IpNet> = texts.iter().filter_map(|text| text.parse().ok()).chain(hosts).collect();
+    let hosts = texts.iter().filter_map(|text| block::address(text)).map(IpNet::from);
+    let mut blocks: Vec<IpNet> = texts.iter().filter_map(|text| block::block(text)).chain(hosts).collect();
     blocks.extend(&world.settings.pod_ip_range);
     blocks.extend("fe80::/10".parse::<IpNet>());
     blocks
@@ -180,7 +180,8 @@ fn ranges(world: &World) -> Vec<(u16, u16)> {
     let mut ranges = Vec::new();
     for pod in &world.pods {
         for container in pod.spec.containers.iter().chain(&pod.spec.init_containers) {
-            ranges.extend(container.ports.iter().map(|port| (port.container_port, port.container_port)));
+            let numbers = container.ports.iter().filter_map(|port| u16::try_from(port.container_port).ok());
+            ranges.extend(numbers.map(|number| (number, number)));
         }
     }
     for policy in &world.network_policies {

@@ -6,9 +6,14 @@ use ms_acl_core::object::{Container, ContainerPort, Metadata, Pod, PodIp, PodSpe
 
 use super::selector::{POD, labels};
 use super::{Dice, GivenPod, Shape, address, workload};
+use crate::oracle::block;
 
 /// Names of ports that pods and policies share.
 pub(super) const PORT_NAMES: [&str; 4] = ["http", "dns", "metrics", "a-1"];
+
+/// Further names, of which policies list many at once.
+pub(super) const MORE_PORT_NAMES: [&str; 10] =
+    ["b-0", "b-1", "b-2", "b-3", "b-4", "b-5", "b-6", "b-7", "b-8", "b-9"];
 
 /// Numbers of ports that pods and policies share.
 pub(super) const PORTS: [u16; 10] = [1, 53, 80, 81, 443, 8000, 8001, 8080, 9090, 65535];
@@ -69,8 +74,21 @@ fn any_pod(dice: &mut Dice, shape: &Shape, places: &Places<'_>, number: usize, o
         return pod;
     }
     let mut addresses = Vec::new();
-    for ipv4 in dice.pick(&[vec![true], vec![false], vec![true, false], vec![true, false], vec![false, true]])
-    {
+    let families: [&[bool]; 12] = [
+        &[true],
+        &[true],
+        &[false],
+        &[false],
+        &[true, false],
+        &[true, false],
+        &[true, false],
+        &[true, false],
+        &[false, true],
+        &[false, true],
+        &[true, true],
+        &[false, false, true],
+    ];
+    for &ipv4 in dice.pick(&families) {
         let used: Vec<IpAddr> =
             others.iter().flat_map(addresses_of).filter(|ip| ip.is_ipv4() == ipv4).collect();
         if dice.chance(15) && !used.is_empty() && !shape.running_only {
@@ -125,6 +143,9 @@ fn container(dice: &mut Dice) -> Container {
     for name in dice.some(&PORT_NAMES, 40) {
         ports.push(ContainerPort { name: name.to_owned(), ..port(dice) });
     }
+    if dice.chance(15) {
+        ports.push(ContainerPort { name: dice.pick(&MORE_PORT_NAMES).to_owned(), ..port(dice) });
+    }
     if dice.chance(20) {
         ports.push(port(dice));
     }
@@ -133,14 +154,17 @@ fn container(dice: &mut Dice) -> Container {
 
 fn port(dice: &mut Dice) -> ContainerPort {
     let protocol = dice.pick(&["", "TCP", "TCP", "UDP", "UDP", "SCTP"]).to_owned();
-    ContainerPort { name: String::new(), container_port: dice.pick(&PORTS), protocol }
+    let container_port = if dice.chance(2) { dice.pick(&[0, -1, 65536]) } else { dice.pick(&PORTS).into() };
+    ContainerPort { name: String::new(), container_port, protocol }
 }
 
-/// At most one address of each family, written as the API server does, or in one of the two fields.
+/// One address of each family, seldom more, written as the API server does, or in one of the two fields.
 fn set_addresses(dice: &mut Dice, pod: &mut Pod, addresses: &[IpAddr]) {
     let mut texts: Vec<String> = Vec::new();
+    let all = dice.chance(10);
     for ipv4 in [true, false] {
-        texts.extend(addresses.iter().find(|address| address.is_ipv4() == ipv4).map(IpAddr::to_string));
+        let of_family = addresses.iter().filter(|address| address.is_ipv4() == ipv4);
+        texts.extend(of_family.take(if all { 2 } else { 1 }).map(|address| address::spelled(dice, *address)));
     }
     dice.shuffle(&mut texts);
     if texts.len() < 2 && dice.chance(15) {
@@ -156,5 +180,5 @@ fn set_addresses(dice: &mut Dice, pod: &mut Pod, addresses: &[IpAddr]) {
 /// All addresses that a pod says it has.
 pub(super) fn addresses_of(pod: &Pod) -> Vec<IpAddr> {
     let listed = pod.status.pod_ips.iter().map(|listed| &listed.ip);
-    listed.chain([&pod.status.pod_ip]).filter_map(|text| text.parse().ok()).collect()
+    listed.chain([&pod.status.pod_ip]).filter_map(|text| block::address(text)).collect()
 }

@@ -7,7 +7,7 @@ use ms_acl_core::object::{
     NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 
-use super::pod::{PORT_NAMES, PORTS};
+use super::pod::{MORE_PORT_NAMES, PORT_NAMES, PORTS};
 use super::selector::{NAMESPACE, POD, selector};
 use super::{Dice, Shape, address, broken, workload};
 
@@ -61,7 +61,16 @@ fn spec(dice: &mut Dice, around: &[IpAddr]) -> NetworkPolicySpec {
 }
 
 fn peers(dice: &mut Dice, around: &[IpAddr]) -> Vec<NetworkPolicyPeer> {
-    if dice.chance(25) { Vec::new() } else { dice.several(1, 3, |dice| peer(dice, around)) }
+    match dice.below(40) {
+        0..=9 => Vec::new(),
+        // More selectors than a set each would be spent on.
+        10 => dice.several(10, 16, |dice| NetworkPolicyPeer {
+            pod_selector: Some(selector(dice, POD)),
+            namespace_selector: dice.chance(60).then(|| selector(dice, NAMESPACE)),
+            ..NetworkPolicyPeer::default()
+        }),
+        _ => dice.several(1, 3, |dice| peer(dice, around)),
+    }
 }
 
 fn peer(dice: &mut Dice, around: &[IpAddr]) -> NetworkPolicyPeer {
@@ -81,15 +90,28 @@ fn peer(dice: &mut Dice, around: &[IpAddr]) -> NetworkPolicyPeer {
 fn ip_block(dice: &mut Dice, around: &[IpAddr]) -> IpBlock {
     let outer = address::block(dice, around);
     let except = address::holes(dice, outer, around);
-    IpBlock { cidr: outer.to_string(), except: except.iter().map(ToString::to_string).collect() }
+    let except = except.into_iter().map(|hole| address::spelled_block(dice, hole)).collect();
+    IpBlock { cidr: address::spelled_block(dice, outer), except }
 }
 
 fn ports(dice: &mut Dice) -> Vec<NetworkPolicyPort> {
     match dice.below(20) {
         0..=7 => Vec::new(),
         8 => (0..20).map(|step| number(None, 8000 + 3 * step, None)).collect(),
+        9 => many_names(dice),
         _ => dice.several(1, 3, port),
     }
+}
+
+/// More names than a set each would be spent on.
+fn many_names(dice: &mut Dice) -> Vec<NetworkPolicyPort> {
+    let protocol = dice.pick(&[None, Some("UDP")]);
+    let names = MORE_PORT_NAMES.iter().chain(&PORT_NAMES).map(|&name| NetworkPolicyPort {
+        protocol: protocol.map(str::to_owned),
+        port: Some(IntOrString::String(name.to_owned())),
+        end_port: None,
+    });
+    names.collect()
 }
 
 fn port(dice: &mut Dice) -> NetworkPolicyPort {

@@ -49,7 +49,10 @@ pub(super) fn workloads(dice: &mut Dice, namespaces: &[String]) -> Workloads {
 
 /// Who controls a ReplicaSet: mostly its Deployment.
 fn above(dice: &mut Dice, deployment: &str) -> Vec<OwnerReference> {
-    match dice.below(12) {
+    match dice.below(16) {
+        15 => vec![owner("example.com/v1", "Deployment", deployment, Some(true))],
+        14 => vec![owner("extensions/v1beta1", "Deployment", deployment, Some(true))],
+        13 => vec![owner("", "Deployment", deployment, Some(true))],
         0 => Vec::new(),
         1 => vec![owner("argoproj.io/v1alpha1", "Rollout", deployment, Some(true))],
         2 => vec![owner("apps/v1", "Deployment", deployment, None)],
@@ -82,7 +85,9 @@ pub(super) fn of_pod(
     let name = format!("{}-{hash}", dice.pick(&here));
     let label =
         if dice.chance(85) { Some(hash) } else { dice.chance(50).then(|| dice.pick(&HASHES).to_owned()) };
-    (vec![owner("apps/v1", "ReplicaSet", &name, Some(true))], label)
+    let group =
+        dice.pick(&["apps/v1", "apps/v1", "apps/v1", "apps/v1", "", "extensions/v1beta1", "example.com/v1"]);
+    (vec![owner(group, "ReplicaSet", &name, Some(true))], label)
 }
 
 fn owner(api_version: &str, kind: &str, name: &str, controller: Option<bool>) -> OwnerReference {

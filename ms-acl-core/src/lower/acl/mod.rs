@@ -9,7 +9,7 @@ mod rule;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Tree;
+use super::{Tree, name};
 use crate::model::{Action, Policy, Section, Subject};
 use crate::ruleset::{Direction, GateKind, ObjectRef};
 use read::{Fields, Reader};
@@ -129,8 +129,8 @@ fn default_action(reader: &mut Reader, fields: &Fields<'_>) -> Option<Action> {
 
 fn entry(reader: &mut Reader, path: &str, item: &Tree, default: Action) -> Option<(Policy, usize)> {
     let fields = reader.fields(path, item, &["namespace", "name", "defaultAction", "rules"]);
-    let namespace = name_of(reader, &fields, "namespace", 63);
-    let name = name_of(reader, &fields, "name", 253);
+    let namespace = name_of(reader, &fields, "namespace", name::is_label);
+    let name = name_of(reader, &fields, "name", name::is_subdomain);
     let otherwise = default_action(reader, &fields).unwrap_or(default);
     // Without a name the rules are read all the same: every fault is told at once.
     let named = namespace.is_some() && name.is_some();
@@ -168,21 +168,14 @@ fn action(reader: &mut Reader, path: &str, value: &Tree) -> Option<Action> {
     }
 }
 
-/// A Kubernetes name: lower case letters, digits, `-` and, in long names, `.`.
-fn name_of(reader: &mut Reader, fields: &Fields<'_>, field: &str, longest: usize) -> Option<String> {
+/// A name that `fits`.
+fn name_of(reader: &mut Reader, fields: &Fields<'_>, field: &str, fits: fn(&str) -> bool) -> Option<String> {
     let Some((path, value)) = fields.get(field) else {
         reader.fault(&fields.path_of(field), "is missing".to_owned());
         return None;
     };
     let text = reader.text(&path, value)?;
-    let part_fits = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    let fits = if longest > 63 { text.split('.').all(part_fits) } else { part_fits(text) };
-    if !fits || text.len() > longest {
+    if !fits(text) {
         reader.fault(&path, format!("{text:?} can't be the {field} of a Deployment"));
         return None;
     }

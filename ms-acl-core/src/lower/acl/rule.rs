@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::action;
 use super::read::{Fields, Reader};
-use crate::lower::{Tree, TreeNumber};
+use crate::lower::{Tree, TreeNumber, cidr};
 use crate::model::{Block, Peer, Peers, PolicyRule, PortMatch, PortRange, PortSpec, Ports, Protocol};
 use crate::ruleset::{Direction, ObjectRef};
 
@@ -90,19 +90,22 @@ fn peers(reader: &mut Reader, fields: &Fields<'_>, direction: Direction) -> Peer
     if items.is_empty() {
         return Peers::Any;
     }
-    let blocks = items.into_iter().filter_map(|(path, value)| cidr(reader, &path, value));
+    let blocks = items.into_iter().filter_map(|(path, value)| network(reader, &path, value));
     Peers::Of(blocks.map(|net| Peer::Block(Block { net, except: Vec::new() })).collect())
 }
 
 /// A network; a bare address is a host; host bits are masked with a warning.
-fn cidr(reader: &mut Reader, path: &str, value: &Tree) -> Option<IpNet> {
+fn network(reader: &mut Reader, path: &str, value: &Tree) -> Option<IpNet> {
     let text = reader.text(path, value)?;
     let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let Some(net) = net else {
+    let Some(written) = net else {
         reader.fault(path, format!("{text:?} is not a CIDR such as 10.0.0.0/8, nor an address"));
         return None;
     };
-    if net.trunc() != net {
+    let net = cidr::unmapped(written);
+    if net != written {
+        reader.warn(path, format!("{text} is the IPv4-mapped form of {}: it means that", net.trunc()));
+    } else if net.trunc() != net {
         reader.warn(path, format!("{text} has host bits: it means {}", net.trunc()));
     }
     Some(net.trunc())

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Action;
 use super::text;
-use crate::oracle::Protocol;
+use crate::oracle::{Protocol, selector};
 
 /// A document without a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,9 +123,9 @@ fn rule(value: &Value, at: &str, faults: &mut Faults) -> Option<Rule> {
         faults.insert(below(at, "log"));
     }
     let done = action(fields.get("action").unwrap_or(&Value::Null), &below(at, "action"), faults);
-    let egress = match fields.get("direction").map(Value::as_str) {
-        None | Some(Some("ingress")) => false,
-        Some(Some("egress")) => true,
+    let egress = match word(&fields, "direction").as_deref() {
+        None | Some("ingress") => false,
+        Some("egress") => true,
         Some(_) => {
             faults.insert(below(at, "direction"));
             return None;
@@ -138,29 +138,23 @@ fn rule(value: &Value, at: &str, faults: &mut Faults) -> Option<Rule> {
             faults.insert(below(at, &field));
         }
     }
-    let blocks =
-        one_or_list(&fields, at, &format!("{right}CIDR"), &format!("{right}CIDRs"), faults, |value| {
-            value.as_str().and_then(text::block)
-        });
+    let block = |value: &Value| value.as_str().and_then(text::block);
+    let (one, many) = (format!("{right}CIDR"), format!("{right}CIDRs"));
+    let blocks = one_or_list(&fields, at, &one, &many, faults, (block, block));
     let target = target(&fields, at, faults);
     Some(Rule { action: done?, egress, target, blocks })
 }
 
 fn target(fields: &Map<String, Value>, at: &str, faults: &mut Faults) -> Target {
-    let ranges = one_or_list(fields, at, "port", "ports", faults, text::ports);
-    // Port 0 is any port, and so no port at all; in a list of ports it has no meaning.
-    for (number, &range) in ranges.iter().enumerate() {
-        if range == (0, 0) && fields.contains_key("ports") {
-            faults.insert(below(&below(at, "ports"), &number.to_string()));
-        }
-    }
+    let ranges = one_or_list(fields, at, "port", "ports", faults, (text::port, text::ports));
+    // Port 0 is any port, and so no port at all.
     let ranges: Vec<(u16, u16)> = ranges.into_iter().filter(|&range| range != (0, 0)).collect();
-    let protocol = match fields.get("protocol").map(Value::as_str) {
-        None | Some(Some("any")) => None,
-        Some(Some("icmp")) => Some(Protocol::Icmp),
-        Some(Some("tcp")) => Some(Protocol::Tcp),
-        Some(Some("udp")) => Some(Protocol::Udp),
-        Some(Some("sctp")) => Some(Protocol::Sctp),
+    let protocol = match word(fields, "protocol").as_deref() {
+        None | Some("any") => None,
+        Some("icmp") => Some(Protocol::Icmp),
+        Some("tcp") => Some(Protocol::Tcp),
+        Some("udp") => Some(Protocol::Udp),
+        Some("sctp") => Some(Protocol::Sctp),
         Some(_) => {
             faults.insert(below(at, "protocol"));
             return Target::Any;
@@ -186,24 +180,24 @@ fn one_or_list<T>(
     one: &str,
     many: &str,
     faults: &mut Faults,
-    read: impl Fn(&Value) -> Option<T>,
+    (read_one, read_item): (impl Fn(&Value) -> Option<T>, impl Fn(&Value) -> Option<T>),
 ) -> Vec<T> {
     let mut found = Vec::new();
-    let mut take = |value: &Value, at: String, faults: &mut Faults| match read(value) {
+    let mut take = |value: Option<T>, at: String, faults: &mut Faults| match value {
         Some(value) => found.push(value),
         None => {
             faults.insert(at);
         }
     };
     if let Some(value) = fields.get(one) {
-        take(value, below(at, one), faults);
+        take(read_one(value), below(at, one), faults);
     }
     if let Some(value) = fields.get(many) {
         let at = below(at, many);
         match value.as_array() {
             Some(values) if !values.is_empty() && !fields.contains_key(one) => {
                 for (number, value) in values.iter().enumerate() {
-                    take(value, below(&at, &number.to_string()), faults);
+                    take(read_item(value), below(&at, &number.to_string()), faults);
                 }
             }
             _ => {
@@ -223,8 +217,9 @@ fn action(value: &Value, at: &str, faults: &mut Faults) -> Option<Action> {
 }
 
 fn name(fields: &Map<String, Value>, at: &str, field: &str, faults: &mut Faults) -> String {
+    let is_name = if field == "namespace" { selector::is_label } else { selector::is_subdomain };
     match fields.get(field).and_then(Value::as_str) {
-        Some(text) if !text.is_empty() => text.to_owned(),
+        Some(text) if is_name(text) => text.to_owned(),
         _ => {
             faults.insert(below(at, field));
             String::new()
@@ -232,7 +227,12 @@ fn name(fields: &Map<String, Value>, at: &str, field: &str, faults: &mut Faults)
     }
 }
 
-/// An object's fields, none of which is unknown.
+/// A word in any case; what isn't even a text is no word that is known.
+fn word(fields: &Map<String, Value>, field: &str) -> Option<String> {
+    Some(fields.get(field)?.as_str().unwrap_or_default().to_ascii_lowercase())
+}
+
+/// An object's fields, none of which is unknown. A field that is null is absent.
 fn object(value: &Value, at: &str, known: &[&str], faults: &mut Faults) -> Map<String, Value> {
     let Some(fields) = value.as_object() else {
         faults.insert(at.to_owned());
@@ -243,7 +243,7 @@ fn object(value: &Value, at: &str, known: &[&str], faults: &mut Faults) -> Map<S
             faults.insert(below(at, field));
         }
     }
-    fields.clone()
+    fields.clone().into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
 /// A list's values; absent = none.

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Action;
+use crate::oracle::block;
 
 /// An action, in any case.
 pub(super) fn action(text: &str) -> Option<Action> {
@@ -21,16 +22,28 @@ pub(super) fn action(text: &str) -> Option<Action> {
 /// A block, or an address that stands for itself.
 pub(super) fn block(text: &str) -> Option<IpNet> {
     let host = |address: IpAddr| IpNet::from(address);
-    text.parse().ok().or_else(|| text.parse().ok().map(host))
+    text.parse().ok().or_else(|| text.parse().ok().map(host)).map(block::unmapped)
 }
 
-/// A port as a number, or a range as `first-last`; (0, 0) = any port.
+/// A port as a number; 0 = any port.
+pub(super) fn port(value: &Value) -> Option<(u16, u16)> {
+    let number = u16::try_from(value.as_u64()?).ok()?;
+    Some((number, number))
+}
+
+/// In a list: a port as a number or its text, or a range as `first-last`.
 pub(super) fn ports(value: &Value) -> Option<(u16, u16)> {
-    if let Some(number) = value.as_u64() {
-        let number = u16::try_from(number).ok()?;
-        return Some((number, number));
-    }
-    let (first, last) = value.as_str()?.split_once('-')?;
-    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    let (first, last) = match value.as_str() {
+        None => port(value)?,
+        Some(text) => {
+            let (first, last) = text.split_once('-').unwrap_or((text, text));
+            (number(first)?, number(last)?)
+        }
+    };
     (1 <= first && first <= last).then_some((first, last))
+}
+
+fn number(text: &str) -> Option<u16> {
+    let only_digits = text.chars().all(|character| character.is_ascii_digit());
+    text.parse().ok().filter(|_| only_digits)
 }
