@@ -14,6 +14,7 @@ build:
 test:
 	@scripts/setup
 	@scripts/check-dependencies
+	@scripts/check-semantics
 	@scripts/test
 
 lint:
@@ -23,6 +24,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --document-private-items
 	scripts/check-dependencies
 	scripts/check-manifests
+	scripts/check-semantics
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: licences and sources not checked"; fi
 
 bench:

@@ -4,7 +4,9 @@
 
 mod world;
 
+use ms_acl_core::compile::compile;
 use ms_acl_core::model::NodeTraffic;
+use ms_acl_core::ruleset::Target;
 use ms_acl_core::verdict::Verdict;
 use serde_json::{Value, json};
 use world::{World, two_teams};
@@ -216,4 +218,175 @@ fn a_pod_always_reaches_itself() {
         {"action": "DENY"}, {"action": "DENY", "direction": "egress"}]}]}));
     world.policy("a/p", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}));
     world.allows("a/web", "a/web", "80");
+}
+
+#[test]
+fn every_action_does_what_it_says() {
+    for (action, verdict, accepted) in [
+        ("ALLOW", Verdict::Allow, true),
+        ("ACCEPT", Verdict::Allow, true),
+        ("RETURN", Verdict::Allow, false),
+        ("DENY", Verdict::Drop, false),
+        ("DROP", Verdict::Drop, false),
+        ("REJECT", Verdict::Reject, false),
+        ("reject", Verdict::Reject, false),
+    ] {
+        for (direction, from, to) in [("ingress", OUTSIDE, "a/web"), ("egress", "a/web", OUTSIDE)] {
+            let mut world = deployed();
+            world.acl(entry(json!([{"action": action, "direction": direction}])));
+            for port in ["80", "53/udp", "9/sctp", "icmp"] {
+                let answer = world.ask(from, to, port);
+                assert_eq!(
+                    (answer.verdict, answer.accepted),
+                    (verdict, accepted),
+                    "{action} {direction} {port}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_allow_on_either_side_is_enough_to_accept() {
+    for (a, b, accepted) in [
+        ("ALLOW", "RETURN", true),
+        ("RETURN", "ALLOW", true),
+        ("ALLOW", "ALLOW", true),
+        ("RETURN", "RETURN", false),
+    ] {
+        let mut world = deployed();
+        world.acl(json!({"deployments": [
+            {"namespace": "a", "name": "web", "rules": [{"action": a, "direction": "egress"}]},
+            {"namespace": "a", "name": "db", "rules": [{"action": b}]},
+            {"namespace": "b", "name": "db", "rules": [{"action": b}]}]}));
+        assert_eq!(world.ask("a/web", "a/db", "80").accepted, accepted, "on one node: {a} {b}");
+        assert_eq!(world.ask("a/web", "b/db", "80").accepted, accepted, "across nodes: {a} {b}");
+    }
+}
+
+#[test]
+fn an_absent_cidr_means_everything_in_both_families() {
+    let mut world = deployed();
+    world.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": "web", "labels": {"app": "web"},
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "web-7d", "controller": true}]},
+        "spec": {"nodeName": "n1"}, "status": {"phase": "Running", "podIPs": [{"ip": "10.0.1.1"}, {"ip": "fd00:1::1"}]}}));
+    world.acl(entry(
+        json!([{"action": "ALLOW", "srcCIDR": "0.0.0.0/0", "protocol": "udp"}, {"action": "DENY"}]),
+    ));
+    world.allows(OUTSIDE, "10.0.1.1", "53/udp");
+    world.drops(OUTSIDE, "10.0.1.1", "80");
+    world.drops("2001:db8::1", "fd00:1::1", "53/udp");
+    world.drops("b/web", "10.0.1.1", "icmp");
+}
+
+#[test]
+fn rules_list_ports_ranges_and_blocks_of_both_families() {
+    let mut world = deployed();
+    world.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": "web", "labels": {"app": "web"},
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "web-7d", "controller": true}]},
+        "spec": {"nodeName": "n1"}, "status": {"phase": "Running", "podIPs": [{"ip": "10.0.1.1"}, {"ip": "fd00:1::1"}]}}));
+    let sources = ["198.51.100.7", "203.0.113.77/24", "2001:db8::/32", "::ffff:192.0.2.0/120"];
+    world.acl(entry(json!([
+        {"action": "ALLOW", "srcCIDRs": sources, "protocol": "TCP", "ports": [80, "8000-8100", "443"]}, {"action": "DENY"}])));
+    for from in ["198.51.100.7", OUTSIDE, "192.0.2.255"] {
+        for (port, open) in [
+            ("80", true),
+            ("443", true),
+            ("8000", true),
+            ("8100", true),
+            ("7999", false),
+            ("8101", false),
+            ("80/udp", false),
+        ] {
+            if open { world.allows(from, "10.0.1.1", port) } else { world.drops(from, "10.0.1.1", port) }
+        }
+    }
+    world.allows("2001:db8:ffff::1", "fd00:1::1", "8050");
+    world.drops("2001:db9::1", "fd00:1::1", "8050");
+    world.drops("198.51.100.8", "10.0.1.1", "80");
+    world.drops("192.0.3.0", "10.0.1.1", "80");
+}
+
+#[test]
+fn an_entry_with_egress_rules_only_leaves_ingress_alone() {
+    let mut world = deployed();
+    world.acl(json!({"defaultAction": "DENY", "deployments": [{"namespace": "a", "name": "web", "rules": [
+        {"action": "RETURN", "direction": "egress", "dstCIDR": "10.0.0.0/8"}]}]}));
+    world.allows(OUTSIDE, "a/web", "80");
+    world.drops("a/web", OUTSIDE, "80");
+    world.allows("a/web", "b/web", "80");
+}
+
+#[test]
+fn where_a_replica_set_is_not_known_its_name_without_the_hash_tells() {
+    let mut world = two_teams();
+    world.acl(entry(json!([{"action": "DENY"}])));
+    owned(&mut world, "a/web", "web-7d", "10.0.1.1");
+    world.drops(OUTSIDE, "a/web", "80");
+    // The hash is the pod's own label; a name that ends otherwise is no name of that Deployment's.
+    for set in ["web-7e", "web7d", "x-web-7d", "web-7d-7e", "-7d", "7d"] {
+        owned(&mut world, "a/web", set, "10.0.1.1");
+        world.allows(OUTSIDE, "a/web", "80");
+    }
+    owned(&mut world, "a/web", "web-7d-7d", "10.0.1.1");
+    world.acl(json!({"deployments": [{"namespace": "a", "name": "web-7d", "rules": [{"action": "DENY"}]}]}));
+    world.drops(OUTSIDE, "a/web", "80");
+}
+
+#[test]
+fn what_something_else_controls_belongs_to_no_deployment() {
+    for (version, kind, denied) in [
+        ("apps/v1", "ReplicaSet", true),
+        ("extensions/v1beta1", "ReplicaSet", true),
+        ("example.com/v1", "ReplicaSet", false),
+        ("apps/v1", "StatefulSet", false),
+        ("batch/v1", "Job", false),
+    ] {
+        let mut world = deployed();
+        world.acl(entry(json!([{"action": "DENY"}])));
+        world.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": "web",
+            "labels": {"app": "web", "pod-template-hash": "7d"},
+            "ownerReferences": [{"apiVersion": version, "kind": kind, "name": "web-7d", "controller": true}]},
+            "spec": {"nodeName": "n1"}, "status": {"phase": "Running", "podIP": "10.0.1.1"}}));
+        if denied { world.drops(OUTSIDE, "a/web", "80") } else { world.allows(OUTSIDE, "a/web", "80") }
+    }
+    // A ReplicaSet may be something else's too.
+    let mut world = deployed();
+    world.acl(entry(json!([{"action": "DENY"}])));
+    world.apply(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"namespace": "a", "name": "web-7d",
+        "ownerReferences": [{"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "web", "controller": true}]}}));
+    world.allows(OUTSIDE, "a/web", "80");
+}
+
+#[test]
+fn pods_of_the_host_network_are_under_no_acl() {
+    let mut world = deployed();
+    world.acl(entry(json!([{"action": "DENY"}])));
+    world.apply(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a", "name": "web", "labels": {"app": "web"},
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "web-7d", "controller": true}]},
+        "spec": {"nodeName": "n1", "hostNetwork": true}, "status": {"phase": "Running", "podIP": "192.168.0.1"}}));
+    world.allows(OUTSIDE, "192.168.0.1", "80");
+}
+
+#[test]
+fn a_logged_rule_writes_its_place_cut_at_63_bytes() {
+    let mut world = deployed();
+    let long = "n".repeat(80);
+    for name in ["web", &long] {
+        world.acl(json!({"deployments": [{"namespace": "a", "name": name, "rules": [
+            {"action": "ALLOW", "direction": "egress"}, {"action": "DENY", "log": true}]}]}));
+        owned(&mut world, "a/web", &format!("{name}-7d"), "10.0.1.1");
+        world.delete("ReplicaSet", "a/web-7d");
+        let compiled = compile(&world.cluster, &world.settings);
+        let rules = compiled.rulesets.v4.chains.values().flat_map(|chain| &chain.rules);
+        let prefixes: Vec<&str> = rules
+            .filter_map(|rule| match &rule.target {
+                Target::Nflog { group: 100, prefix } => Some(prefix.as_str()),
+                _ => None,
+            })
+            .collect();
+        let whole = format!("MS a/{name}#1 ");
+        assert_eq!(prefixes, [&whole[..whole.len().min(63)]]);
+        world.drops(OUTSIDE, "a/web", "80");
+    }
 }
