@@ -10,7 +10,7 @@ use crate::compile::layout::{self, GateLayout};
 use crate::compile::name::{Identity, fixed};
 use crate::compile::skeleton::{self, Needs};
 use crate::compile::{ROOTS, gate, gate_with_policies};
-use crate::model::{Policy, Settings};
+use crate::model::{PodFacts, Policy, Settings};
 use crate::resolve::gate_of;
 use crate::ruleset::{
     Chain, ChainName, Comment, Direction, GateKind, Member, Rule, Ruleset, SetKind, Target,
@@ -30,6 +30,14 @@ pub(super) struct Known<'a> {
     pub(super) local: BTreeSet<IpAddr>,
     /// The entries of the ACL document, by the text on the jump to their chains.
     pub(super) acl: BTreeMap<Comment, Arc<Policy>>,
+}
+
+impl Known<'_> {
+    /// A pod's other addresses of an address's family.
+    fn others(&self, pod: &PodFacts, address: IpAddr) -> Vec<IpAddr> {
+        let own = self.cluster.addresses_of(pod);
+        own.filter(|other| *other != address && other.is_ipv4() == address.is_ipv4()).collect()
+    }
 }
 
 /// Merges a family's former graph into the desired one.
@@ -97,10 +105,7 @@ impl<'a> Merge<'a> {
     /// Which chains judge each address.
     fn lines(&mut self, direction: Direction) -> BTreeMap<IpAddr, Line> {
         let (former, desired) = (by_address(self.former, direction), by_address(self.desired, direction));
-        let (others_before, others_now) = (
-            layout::other_addresses(self.former, direction),
-            layout::other_addresses(self.desired, direction),
-        );
+        let others = layout::other_addresses(self.former, direction);
         let addresses: BTreeSet<IpAddr> = former.keys().chain(desired.keys()).copied().collect();
         let mut lines = BTreeMap::new();
         for address in addresses {
@@ -115,8 +120,10 @@ impl<'a> Merge<'a> {
                 // A change that wasn't finished: no line of it is known to be the right one.
                 [former, ..] => Some(both(desired.unwrap_or(former), Some(former))),
             };
-            let known = if self.is_known(address) { &others_now } else { &others_before };
-            let others = known.get(&address).cloned().unwrap_or_default();
+            let others = match self.known.cluster.pod_at(address) {
+                Some(pod) => self.known.others(pod, address),
+                None => others.get(&address).cloned().unwrap_or_default(),
+            };
             lines.extend(line.map(|line| (address, Line { others, ..line })));
         }
         lines
