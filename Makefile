@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench build doc clean
+.PHONY: demo test laws lint bench build doc clean
 
 # A small cluster of network namespaces on this machine, the daemon on every node, real packets.
 demo:
@@ -16,6 +16,11 @@ test:
 	@scripts/check-dependencies
 	@scripts/check-semantics
 	@scripts/test
+
+# The laws for long: other cases each time, and as root thousands of random worlds on a real kernel.
+laws:
+	@scripts/setup
+	@scripts/laws
 
 lint:
 	@scripts/setup build

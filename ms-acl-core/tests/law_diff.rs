@@ -4,7 +4,7 @@
 
 mod law;
 
-use law::{cluster, config, first_packet, nodes, settings, trail};
+use law::{cluster, first_packet, nodes, settings, trail};
 use ms_acl_core::compile::compile;
 use ms_acl_core::diff::{apply, diff};
 use ms_acl_core::ruleset::{Chain, Family, Rulesets};
@@ -98,18 +98,15 @@ fn holds(case: &Case, node: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(config(1_000))]
-    #[test]
-    fn every_step_is_safe_and_the_last_one_arrives(case in cases()) {
+#[test]
+fn every_step_is_safe_and_the_last_one_arrives() {
+    law::check("every_step_is_safe_and_the_last_one_arrives", 1_000, cases(), |case| {
         let mut all = nodes(&case.from);
         all.extend(nodes(&case.to));
         all.sort();
         all.dedup();
-        for node in all {
-            holds(&case, &node)?;
-        }
-    }
+        all.iter().try_for_each(|node| holds(case, node))
+    });
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod law;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use law::{cluster, config, first_packet, settings};
+use law::{cluster, first_packet, settings};
 use ms_acl_core::model::Protocol;
 use ms_acl_core::ruleset::{ChainName, Direction, Family, Ruleset, Target};
 use ms_acl_core::verdict::explain::{Question, Reason, Side};
@@ -142,10 +142,12 @@ fn holds(case: &Case) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(config(1_000))]
-    #[test]
-    fn explanations_say_what_the_oracle_and_the_graph_say(case in cases(Shape::default(), 40)) {
-        holds(&case)?;
-    }
+#[test]
+fn explanations_say_what_the_oracle_and_the_graph_say() {
+    law::check(
+        "explanations_say_what_the_oracle_and_the_graph_say",
+        1_000,
+        cases(Shape::default(), 40),
+        holds,
+    );
 }

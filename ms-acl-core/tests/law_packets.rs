@@ -6,7 +6,7 @@ mod law;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use law::{cluster, compile_all, config, first_packet, is_link_local, trail, walk_packet};
+use law::{cluster, compile_all, first_packet, is_link_local, trail, walk_packet};
 use ms_acl_core::compile::Compiled;
 use ms_acl_core::model::{Marks, Protocol};
 use ms_acl_core::ruleset::{Hook, States};
@@ -163,13 +163,12 @@ fn marks_come_and_go_as_they_were(
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(config(1_000))]
-    #[test]
-    fn packets_obey(case in cases(Shape::default(), 20)) {
-        everywhere(&case, later_packets_share_the_first_ones_fate)?;
-        everywhere(&case, invalid_packets_of_governed_pods_are_dropped)?;
-        everywhere(&case, neighbours_find_each_other)?;
-        everywhere(&case, marks_come_and_go_as_they_were)?;
-    }
+#[test]
+fn packets_obey() {
+    law::check("packets_obey", 1_000, cases(Shape::default(), 20), |case| {
+        everywhere(case, later_packets_share_the_first_ones_fate)?;
+        everywhere(case, invalid_packets_of_governed_pods_are_dropped)?;
+        everywhere(case, neighbours_find_each_other)?;
+        everywhere(case, marks_come_and_go_as_they_were)
+    });
 }

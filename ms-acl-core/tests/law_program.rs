@@ -6,7 +6,7 @@ mod law;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use law::{cluster, config, first_packet, is_link_local, nodes, parse_acl, settings, trail};
+use law::{cluster, first_packet, is_link_local, nodes, parse_acl, settings, trail};
 use ms_acl_core::cluster::Event;
 use ms_acl_core::compile::compile;
 use ms_acl_core::diff::{Step, Transaction, apply, diff};
@@ -245,15 +245,11 @@ fn all_nodes(case: &Case) -> BTreeSet<String> {
     all
 }
 
-proptest! {
-    #![proptest_config(config(1_000))]
-    #[test]
-    fn every_step_of_a_program_is_safe(case in cases()) {
-        for node in all_nodes(&case) {
-            live(&case, &node)?;
-        }
-    }
-
+#[test]
+fn every_step_of_a_program_is_safe() {
+    law::check("every_step_of_a_program_is_safe", 1_000, cases(), |case| {
+        all_nodes(case).iter().try_for_each(|node| live(case, node))
+    });
 }
 
 #[test]

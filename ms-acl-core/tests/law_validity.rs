@@ -5,13 +5,14 @@ mod law;
 
 use std::collections::BTreeSet;
 
-use law::{cluster, config, tree};
+use law::{cluster, tree};
 use ms_acl_core::lower::acl::AclDocument;
 use ms_acl_core::model::Severity;
 use ms_acl_core::ruleset::ObjectRef;
-use ms_acl_lab::oracle::{acl, is_valid_policy};
+use ms_acl_lab::oracle::{World, acl, is_valid_policy};
 use ms_acl_lab::random::{Dice, Shape, broken_document, drawn, world_from_seed, worlds};
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use serde_json::Value;
 
 /// The places of a document's faults; none = it is taken.
@@ -35,32 +36,44 @@ fn documents() -> impl Strategy<Value = Value> {
     })
 }
 
-proptest! {
-    #![proptest_config(config(1_000))]
-    #[test]
-    fn invalid_policies_are_reported_and_no_others(world in worlds(Shape::default())) {
-        let diagnostics = cluster(&world).diagnostics();
-        let reported: BTreeSet<&ObjectRef> = diagnostics
-            .iter()
-            .filter(|found| found.severity == Severity::Error && found.object.kind == "NetworkPolicy")
-            .map(|found| &found.object)
-            .collect();
-        let invalid: Vec<ObjectRef> = world
-            .network_policies
-            .iter()
-            .filter(|policy| !is_valid_policy(policy))
-            .map(|policy| ObjectRef::new("NetworkPolicy", &policy.metadata.namespace, &policy.metadata.name))
-            .collect();
-        prop_assert_eq!(reported, invalid.iter().collect(), "{:#?}", diagnostics);
-    }
+fn reports_what_is_invalid(world: &World) -> Result<(), TestCaseError> {
+    let diagnostics = cluster(world).diagnostics();
+    let reported: BTreeSet<&ObjectRef> = diagnostics
+        .iter()
+        .filter(|found| found.severity == Severity::Error && found.object.kind == "NetworkPolicy")
+        .map(|found| &found.object)
+        .collect();
+    let invalid: Vec<ObjectRef> = world
+        .network_policies
+        .iter()
+        .filter(|policy| !is_valid_policy(policy))
+        .map(|policy| ObjectRef::new("NetworkPolicy", &policy.metadata.namespace, &policy.metadata.name))
+        .collect();
+    prop_assert_eq!(reported, invalid.iter().collect(), "{:#?}", diagnostics);
+    Ok(())
+}
 
-    #[test]
-    fn faults_of_documents_are_found_where_they_are(document in documents()) {
-        if !document.is_null() {
-            let expected = acl::read(&document).err().unwrap_or_default();
-            prop_assert_eq!(faults(&document), expected);
-        }
+fn finds_what_is_wrong(document: &Value) -> Result<(), TestCaseError> {
+    if !document.is_null() {
+        let expected = acl::read(document).err().unwrap_or_default();
+        prop_assert_eq!(faults(document), expected);
     }
+    Ok(())
+}
+
+#[test]
+fn invalid_policies_are_reported_and_no_others() {
+    law::check(
+        "invalid_policies_are_reported_and_no_others",
+        2_000,
+        worlds(Shape::default()),
+        reports_what_is_invalid,
+    );
+}
+
+#[test]
+fn faults_of_documents_are_found_where_they_are() {
+    law::check("faults_of_documents_are_found_where_they_are", 2_000, documents(), finds_what_is_wrong);
 }
 
 #[test]

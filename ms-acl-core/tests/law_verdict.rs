@@ -4,7 +4,7 @@ mod law;
 
 use std::collections::BTreeMap;
 
-use law::{cluster, compile_all, config, first_packet, is_link_local, trail, walk_packet};
+use law::{cluster, compile_all, first_packet, is_link_local, trail, walk_packet};
 use ms_acl_core::compile::Compiled;
 use ms_acl_core::ruleset::RejectWith;
 use ms_acl_core::verdict::Outcome;
@@ -81,20 +81,13 @@ fn holds(case: &Case) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(config(10_000))]
-    #[test]
-    fn rules_do_what_the_oracle_says(case in cases(Shape::default(), 60)) {
-        holds(&case)?;
-    }
+#[test]
+fn rules_do_what_the_oracle_says() {
+    law::check("rules_do_what_the_oracle_says", 10_000, cases(Shape::default(), 60), holds);
 }
 
-proptest! {
-    #![proptest_config(config(300))]
-    #[test]
-    fn rules_of_crowded_nodes_do_what_the_oracle_says(
-        case in cases(Shape { max_pods: 300, max_policies: 8, running_only: true, ..Shape::default() }, 60)
-    ) {
-        holds(&case)?;
-    }
+#[test]
+fn rules_of_crowded_nodes_do_what_the_oracle_says() {
+    let shape = Shape { max_pods: 300, max_policies: 8, running_only: true, ..Shape::default() };
+    law::check("rules_of_crowded_nodes_do_what_the_oracle_says", 300, cases(shape, 60), holds);
 }

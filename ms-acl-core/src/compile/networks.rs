@@ -46,8 +46,11 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::IpAddr;
+
     use proptest::prelude::*;
+
+    use super::*;
 
     fn block(net: &str, except: &[&str]) -> Block {
         Block { net: net.parse().unwrap(), except: except.iter().map(|hole| hole.parse().unwrap()).collect() }
@@ -82,43 +85,93 @@ mod tests {
         assert!(union(&[block("10.0.0.0/8", &["10.0.0.0/9", "10.128.0.0/9"])], Family::V4).is_empty());
     }
 
-    /// A block within 16 addresses of the end of a family, so that all of them can be looked at.
-    fn small_block(v6: bool) -> impl Strategy<Value = Block> {
-        let net = move |low: u8, length: u8| -> IpNet {
-            let text = if v6 {
-                format!("ff::{low:x}/{}", 124 + length)
-            } else {
-                format!("9.0.0.{low}/{}", 28 + length)
-            };
-            text.parse::<IpNet>().unwrap().trunc()
-        };
-        ((0_u8..16, 0_u8..=4), proptest::collection::vec((0_u8..16, 0_u8..=4), 0..4)).prop_map(
-            move |((low, length), holes)| Block {
-                net: net(low, length),
-                except: holes.into_iter().map(|(low, length)| net(low, length)).collect(),
-            },
-        )
+    /// Where a family is looked at: as a universe of 16 places, each a network of `length` bits.
+    #[derive(Debug, Clone, Copy)]
+    struct Universe {
+        family: Family,
+        /// The length of the network that is the universe: the places are 4 bits longer.
+        length: u8,
     }
 
-    fn check(blocks: &[Block], family: Family, address: impl Fn(u8) -> std::net::IpAddr) {
-        let nets = union(blocks, family);
-        for low in 0..16 {
-            let address = address(low);
-            let inside = |net: &IpNet| net.contains(&address);
-            let expected = blocks.iter().any(|block| inside(&block.net) && !block.except.iter().any(inside));
-            assert_eq!(nets.iter().filter(|net| inside(net)).count(), usize::from(expected), "{address}");
+    impl Universe {
+        /// The network of so many of the 4 bits that holds a place.
+        fn net(self, place: u8, bits: u8) -> IpNet {
+            let base = 0xfd0a_0bf7_0000_1111_2222_7777_ffff_fff0_u128;
+            let head = base & !u128::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
+            let bytes = (head | u128::from(place) << (124 - self.length)).to_be_bytes();
+            let address = match self.family {
+                Family::V4 => IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]),
+                Family::V6 => IpAddr::from(bytes),
+            };
+            IpNet::new(address, self.length + bits).unwrap().trunc()
         }
-        assert_eq!(IpNet::aggregate(&nets).len(), nets.len(), "as few as possible: {nets:?}");
+    }
+
+    /// The whole family, its end, and places between, both families.
+    fn universes() -> impl Strategy<Value = Universe> {
+        let v4 = (0_u8..=28).prop_map(|length| Universe { family: Family::V4, length });
+        let v6 = (0_u8..=124).prop_map(|length| Universe { family: Family::V6, length });
+        prop_oneof![v4, v6]
+    }
+
+    fn place_and_bits() -> impl Strategy<Value = (u8, u8)> {
+        (0_u8..16, 0_u8..=4)
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
         #[test]
         fn the_union_holds_exactly_the_addresses(
-            v4 in proptest::collection::vec(small_block(false), 0..6),
-            v6 in proptest::collection::vec(small_block(true), 0..6),
+            universe in universes(),
+            drawn in proptest::collection::vec((place_and_bits(), proptest::collection::vec(place_and_bits(), 0..4)), 0..6),
         ) {
-            check(&v4, Family::V4, |low| format!("9.0.0.{low}").parse().unwrap());
-            check(&v6, Family::V6, |low| format!("ff::{low:x}").parse().unwrap());
+            let net = |(place, bits)| universe.net(place, bits);
+            let blocks: Vec<Block> = drawn
+                .iter()
+                .map(|(at, holes)| Block { net: net(*at), except: holes.iter().copied().map(net).collect() })
+                .collect();
+            // The naive bitmap: a bit for each place.
+            let holds = |net: &IpNet, place| net.contains(&universe.net(place, 4));
+            let wanted: Vec<bool> = (0..16)
+                .map(|place| {
+                    blocks.iter().any(|block| {
+                        holds(&block.net, place) && !block.except.iter().any(|hole| holds(hole, place))
+                    })
+                })
+                .collect();
+            let nets = union(&blocks, universe.family);
+            for (place, wanted) in (0..16).zip(&wanted) {
+                let found = nets.iter().filter(|net| holds(net, place)).count();
+                prop_assert_eq!(found, usize::from(*wanted), "place {} of {:?}", place, nets);
+            }
+            prop_assert_eq!(nets.len(), fewest(&wanted), "as few as possible: {:?}", nets);
+            prop_assert!(nets.is_sorted());
+            let other = if universe.family == Family::V4 { Family::V6 } else { Family::V4 };
+            prop_assert!(union(&blocks, other).is_empty());
         }
+    }
+
+    /// The fewest networks that hold a bitmap: all of it, or those of its halves.
+    fn fewest(bitmap: &[bool]) -> usize {
+        match bitmap {
+            all if all.iter().all(|bit| *bit) => 1,
+            none if none.iter().all(|bit| !*bit) => 0,
+            some => {
+                let (low, high) = some.split_at(some.len() / 2);
+                fewest(low) + fewest(high)
+            }
+        }
+    }
+
+    #[test]
+    fn thousands_of_blocks_and_holes_are_united_at_once() {
+        let hole = |n: u32| IpNet::new(IpAddr::from((0x0a00_0000 + 2 * n).to_be_bytes()), 32).unwrap();
+        let one = Block { net: "10.0.0.0/8".parse().unwrap(), except: (0..20_000).map(hole).collect() };
+        let many: Vec<Block> = (0..20_000).map(|n| Block { net: hole(n), except: vec![] }).collect();
+        // What is left of the first 40,000 addresses, and the rest of the block in powers of two.
+        assert!(union([&one], Family::V4).len() > 20_000);
+        assert_eq!(union(&many, Family::V4).len(), 20_000);
+        assert_eq!(texts(&union(many.iter().chain([&one]), Family::V4)), ["10.0.0.0/8"]);
     }
 }

@@ -32,6 +32,8 @@ fn rulesets() -> impl Strategy<Value = Rulesets> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
     #[test]
     fn applying_a_diff_gives_the_other_state(a in rulesets(), b in rulesets()) {
         let mut state = a.clone();

@@ -1,5 +1,12 @@
 //! What the laws share: the oracle's worlds as clusters, and packets on their nodes.
-#![allow(dead_code, reason = "each test target uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    reason = "each test target uses a part of it; tests read better so"
+)]
+
+mod run;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,20 +21,10 @@ use ms_acl_core::object::Object;
 use ms_acl_core::ruleset::{Family, Hook};
 use ms_acl_core::verdict::{Hit, Packet, Walk, walk};
 use ms_acl_lab::oracle::{Flow, NodeTraffic, Protocol, RefuseWith, World, is_address_of_node};
-use proptest::test_runner::{Config, FileFailurePersistence};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// So many cases, unless PROPTEST_CASES says otherwise. A failure is kept beside the test.
-pub(crate) fn config(cases: u32) -> Config {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { cases };
-    Config {
-        cases,
-        max_shrink_iters: 20_000,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..Config::default()
-    }
-}
+pub(crate) use run::check;
 
 /// The cluster that a world is, its objects arriving in this order, the document after so many of them.
 pub(crate) fn cluster_of(objects: Vec<Object>, acl: &Value, acl_after: usize) -> Cluster {

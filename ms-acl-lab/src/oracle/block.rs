@@ -33,6 +33,9 @@ pub(super) fn unmapped(block: IpNet) -> IpNet {
 }
 
 fn spelled(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
     let mut plain = String::new();
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {

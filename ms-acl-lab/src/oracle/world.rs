@@ -49,6 +49,28 @@ impl World {
     }
 }
 
+impl World {
+    /// All objects as the API server writes them, in the order of [`World::objects`].
+    pub fn manifests(&self) -> Vec<Value> {
+        fn of<T: Serialize>(version: &str, kind: &str, objects: &[T]) -> Vec<Value> {
+            let written = objects.iter().filter_map(|object| serde_json::to_value(object).ok());
+            let named = written.map(|mut value| {
+                value["apiVersion"] = version.into();
+                value["kind"] = kind.into();
+                value
+            });
+            named.collect()
+        }
+        let mut manifests = of("v1", "Node", &self.nodes);
+        manifests.extend(of("v1", "Namespace", &self.namespaces));
+        manifests.extend(of("v1", "Pod", &self.pods));
+        manifests.extend(of("apps/v1", "ReplicaSet", &self.replica_sets));
+        manifests.extend(of("apps/v1", "Deployment", &self.deployments));
+        manifests.extend(of("networking.k8s.io/v1", "NetworkPolicy", &self.network_policies));
+        manifests
+    }
+}
+
 /// What the operator sets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -15,6 +15,12 @@ impl Dice {
         Dice(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
     }
 
+    /// Dice that fall as these bytes say: small changes of them are small changes of what is drawn. Once
+    /// they are used up every throw is the lowest.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Dice(TestRng::from_seed(RngAlgorithm::PassThrough, bytes))
+    }
+
     /// Dice for a part of what these dice decide about.
     pub fn seed(&mut self) -> u64 {
         self.0.next_u64()

@@ -8,12 +8,14 @@ use ms_acl_core::object::IntOrString;
 use serde_json::Value;
 
 use super::{Dice, address, pod};
-use crate::oracle::{Flow, Protocol, World, block};
+use crate::oracle::{Flow, Protocol, World, block, governs_egress, governs_ingress};
 
 /// Where a world's answers can change.
 struct Edges {
     /// Addresses of pods, in whatever state.
     pods: Vec<IpAddr>,
+    /// Addresses of pods of which a policy says something.
+    governed: Vec<IpAddr>,
     /// Addresses of pods, nodes, strangers, and on both sides of every edge of every block.
     addresses: Vec<IpAddr>,
     /// Ports on both sides of every edge of every range.
@@ -54,7 +56,8 @@ pub fn some_flows(world: &World, dice: &mut Dice, count: usize) -> Vec<Flow> {
 
 impl Edges {
     fn flow(&self, dice: &mut Dice) -> Flow {
-        let pod = dice.pick(&self.pods);
+        let governed = !self.governed.is_empty() && dice.chance(60);
+        let pod = dice.pick(if governed { &self.governed } else { &self.pods });
         let among = if dice.chance(60) { &self.pods } else { &self.addresses };
         let of_family: Vec<IpAddr> =
             among.iter().copied().filter(|ip| ip.is_ipv4() == pod.is_ipv4()).collect();
@@ -94,8 +97,13 @@ fn edges(world: &World) -> Edges {
     for (first, last) in ranges(world) {
         ports.extend([first.saturating_sub(1).max(1), first.max(1), last.max(1), last.saturating_add(1)]);
     }
+    let pods: Vec<IpAddr> = pods.into_iter().collect();
+    let is_governed = |pod: &&IpAddr| governs_egress(world, **pod) || governs_ingress(world, **pod);
+    // In a crowd a few are enough: to ask for each takes long.
+    let some = pods.iter().step_by(pods.len().div_ceil(32).max(1));
     Edges {
-        pods: pods.into_iter().collect(),
+        governed: some.filter(is_governed).copied().collect(),
+        pods,
         addresses: addresses.into_iter().collect(),
         ports: ports.into_iter().collect(),
         doors: doors(world),
@@ -124,11 +132,14 @@ fn doors(world: &World) -> BTreeMap<IpAddr, Vec<(Protocol, u16)>> {
 
 /// The first and the last address of a block and their neighbours outside, as far as there are any.
 fn edges_of_block(block: IpNet) -> Vec<IpAddr> {
-    let (first, last) = (block.network(), block.broadcast());
-    let mut edges = vec![first, last];
-    edges.extend(step(first, false));
-    edges.extend(step(last, true));
+    let mut edges = vec![block.network(), block.broadcast()];
+    edges.extend(neighbours(block));
     edges
+}
+
+/// The addresses just outside of a block, as far as there are any.
+pub(super) fn neighbours(block: IpNet) -> Vec<IpAddr> {
+    [step(block.network(), false), step(block.broadcast(), true)].into_iter().flatten().collect()
 }
 
 fn step(address: IpAddr, up: bool) -> Option<IpAddr> {

@@ -11,6 +11,7 @@ mod cluster;
 mod dice;
 mod flow;
 mod history;
+mod mangle;
 mod pod;
 mod policy;
 mod selector;
@@ -24,6 +25,7 @@ pub use acl::{broken_document, document};
 pub use dice::Dice;
 pub use flow::{edge_flows, some_flows};
 pub use history::{Edit, History, history};
+pub use mangle::mangle;
 pub use shape::{GivenNode, GivenPod, Shape};
 pub use strategy::{Case, Drawn, cases, drawn, worlds};
 
@@ -31,8 +33,15 @@ use crate::oracle::World;
 
 /// The world that belongs to a seed and a shape.
 pub fn world_from_seed(seed: u64, shape: &Shape) -> World {
-    cluster::world(&mut Dice::from_seed(seed), shape)
+    world(&mut Dice::from_seed(seed), shape)
 }
 
+/// A world of a shape that these dice draw.
+pub fn world(dice: &mut Dice, shape: &Shape) -> World {
+    cluster::world(dice, shape)
+}
+
+#[cfg(test)]
+mod shares;
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ pub(super) fn workloads(dice: &mut Dice, namespaces: &[String]) -> Workloads {
     let mut all = Workloads { names: Vec::new(), deployments: Vec::new(), replica_sets: Vec::new() };
     let longest = "d".repeat(240);
     let known = ["web", "web-x", "app-x", "pp-x", &longest];
-    for _ in 0..dice.between(0, 5) {
+    for _ in 0..dice.between(0, 7) {
         let name = (dice.pick(namespaces), dice.pick(&known).to_owned());
         if !all.names.contains(&name) {
             all.names.push(name);

@@ -63,8 +63,8 @@ fn entry_of(world: &World, pod: &Pod) -> Option<(Document, Entry)> {
     if world.acl.is_null() || pod.spec.host_network {
         return None;
     }
-    let document = read(&world.acl).ok()?;
     let deployment = deployment_of(world, pod)?;
+    let document = read(&world.acl).ok()?;
     let of_pod = |entry: &&Entry| entry.namespace == pod.metadata.namespace && entry.name == deployment;
     let entry = document.entries.iter().find(of_pod)?.clone();
     Some((document, entry))
