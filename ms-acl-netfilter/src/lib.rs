@@ -20,4 +20,4 @@ pub use dataplane::{
     CommitError, CommitFault, CommitReport, Contest, Dataplane, Foreign, Kept, ObserveError, Observed,
     OpenError, Options, Position, Reason, RefusedOperation, RemoveError, RemoveReport,
 };
-pub use netlink::{Hardship, NetlinkError, Refusal};
+pub use netlink::{Hardship, Mishaps, NetlinkError, Refusal};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ms_acl_core::ruleset::{ChainName, Family, Hook};
 
 use crate::batch::message::{Announced, announced};
-use crate::netlink::{Messages, NetlinkError};
+use crate::netlink::{Hardship, Messages, NetlinkError};
 use crate::own::is_owned_name;
 use crate::sys::{Received, Socket};
 
@@ -92,7 +92,16 @@ impl Watcher {
     /// Listens in the network namespace of the calling thread. `own_port` is the
     /// [`Dataplane::port`](crate::Dataplane::port) whose changes are none of others.
     pub fn open(own_port: u32) -> std::io::Result<Self> {
-        Ok(Watcher { socket: Socket::open(GROUP)?, own_port, buffer: vec![0; BUFFER] })
+        Self::open_under(own_port, Hardship::default())
+    }
+
+    /// The same with faults made likely, for tests.
+    pub fn open_under(own_port: u32, hardship: Hardship) -> std::io::Result<Self> {
+        let socket = Socket::open(GROUP)?;
+        if let Some(bytes) = hardship.receive_queue {
+            socket.limit_receive_queue(bytes)?;
+        }
+        Ok(Watcher { socket, own_port, buffer: vec![0; BUFFER] })
     }
 
     /// Waits until somebody else changed something of ours, or until the time is over. Everything that is

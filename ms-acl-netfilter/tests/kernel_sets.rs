@@ -7,13 +7,19 @@ mod common;
 use common::{in_namespace, run, set_name, some_members};
 use ms_acl_core::model::Protocol;
 use ms_acl_core::ruleset::{Family, Member, SetKind, SetName};
-use ms_acl_netfilter::ipset::Client;
+use ms_acl_netfilter::ipset::{Client, ListedMember};
 
 const KINDS: [SetKind; 3] = [SetKind::Addresses, SetKind::Networks, SetKind::AddressPorts];
 
+fn fit(member: ListedMember) -> Member {
+    match member {
+        ListedMember::Fit(member) => member,
+        ListedMember::Strange(member) => panic!("{member:?}"),
+    }
+}
+
 fn members(client: &mut Client, name: &SetName, kind: SetKind, family: Family) -> Vec<Member> {
-    let mut members: Vec<Member> =
-        client.members(name, kind, family).unwrap().into_iter().map(Option::unwrap).collect();
+    let mut members: Vec<Member> = client.members(name, kind, family).unwrap().into_iter().map(fit).collect();
     members.sort();
     members
 }

@@ -7,7 +7,7 @@ use ms_acl_core::ruleset::{ChainName, Family, Member, Set, SetName};
 
 use super::chains::{Dropped, kept_chain};
 use super::{CommitError, CommitFault, CommitReport, Dataplane, Kept};
-use crate::ipset::is_kind;
+use crate::ipset::{ListedMember, is_kind};
 use crate::own;
 
 impl Dataplane {
@@ -80,8 +80,17 @@ impl Dataplane {
         {
             return Err(CommitFault::SetMismatch { set: name.clone(), found: header.to_string() });
         }
-        let members = self.ipset.members(name, set.kind, set.family).map_err(failed)?;
-        let there: BTreeSet<Member> = members.into_iter().flatten().collect();
+        let mut there: BTreeSet<Member> = BTreeSet::new();
+        let mut strange = Vec::new();
+        for member in self.ipset.members(name, set.kind, set.family).map_err(failed)? {
+            match member {
+                ListedMember::Fit(member) => {
+                    there.insert(member);
+                }
+                ListedMember::Strange(member) => strange.push(member),
+            }
+        }
+        self.ipset.remove_strange(name, set.family, &strange).map_err(failed)?;
         let missing: Vec<Member> = set.members.difference(&there).copied().collect();
         let extra: Vec<Member> = there.difference(&set.members).copied().collect();
         let mut report = self.add_members(name, set.family, &missing)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use ms_acl_core::render::iptables_rule;
-use ms_acl_core::ruleset::{Family, Rule, SetName};
+use ms_acl_core::ruleset::{ChainName, Family, Rule, SetName};
 
 use super::CommitReport;
 use crate::batch::Refused;
@@ -163,6 +163,8 @@ pub struct RefusedOperation {
     pub chain: String,
     /// The rule, as the arguments of iptables.
     pub rule: Option<String>,
+    /// The chain that the rule leads to.
+    pub leads_to: Option<ChainName>,
     /// Why not.
     pub reason: Reason,
     /// The part of the rule that the kernel pointed at.
@@ -186,6 +188,7 @@ impl RefusedOperation {
             family: subject.map_or(Family::V4, |subject| subject.family),
             chain: subject.map(|subject| subject.chain.to_owned()).unwrap_or_default(),
             rule: subject.and_then(|subject| Some(rule_text(subject.family, subject.rule?))),
+            leads_to: subject.and_then(|subject| subject.rule?.leads_to().cloned()),
             reason: Reason::Kernel(refused.refusal.clone()),
             part: refused.part.clone(),
         }
@@ -197,6 +200,7 @@ impl RefusedOperation {
             family,
             chain: chain.to_owned(),
             rule: Some(rule_text(family, rule)),
+            leads_to: rule.leads_to().cloned(),
             reason: Reason::Encode(error),
             part: None,
         }

@@ -41,7 +41,7 @@ impl Dataplane {
             };
             contested.extend(self.contest(*family, *hook, &rules));
         }
-        Ok(Some(Observed { rulesets, foreign: Vec::new(), contested, dormant: Vec::new() }))
+        Ok(Some(Observed { rulesets, contested, ..Observed::default() }))
     }
 
     /// Reads one chain. `false` = it can't be told from it alone whether it is ours.

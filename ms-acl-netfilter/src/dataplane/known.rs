@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ms_acl_core::ruleset::{ChainName, Family, Hook};
+use ms_acl_core::ruleset::{ChainName, Family, Hook, SetName};
 
 use crate::batch::message::{self, ListedChain, ListedRule};
+use crate::ipset::StrangeMember;
 use crate::netlink::{Connection, NetlinkError};
 use crate::xtables::SetIndexes;
 
@@ -25,6 +26,8 @@ pub(super) struct Known {
     pub(super) foreign: BTreeSet<(Family, ChainName)>,
     /// The numbers of all sets that are named like ours.
     pub(super) sets: SetIndexes,
+    /// Members of sets of ours that we never add.
+    pub(super) strange: BTreeMap<(Family, SetName), Vec<StrangeMember>>,
 }
 
 /// A rule with its handle.

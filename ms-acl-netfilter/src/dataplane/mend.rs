@@ -1,4 +1,5 @@
-//! Drift that no difference of rule graphs can say: chains that were renamed, a table that was put to sleep.
+//! Drift that no difference of rule graphs can say: chains that were renamed, a table that was put to sleep, members
+//! that no set of ours can have.
 
 use ms_acl_core::ruleset::Family;
 
@@ -12,9 +13,9 @@ use crate::own::is_owned_name;
 
 impl Dataplane {
     /// Puts right what a transaction can't: gives chains of ours back the names that we made them with, where
-    /// nothing else has these by now, and wakes a table that is dormant and holds nothing but what is ours.
-    /// Neither changes a rule, so handles and counters stay. Returns what was done, a sentence each; look with
-    /// [`Dataplane::observe`] afterwards.
+    /// nothing else has these by now, wakes a table that is dormant and holds nothing but what is ours, and removes
+    /// members that the last [look](Dataplane::observe) found strange. None of it changes a rule, so handles and
+    /// counters stay. Returns what was done, a sentence each; look again afterwards.
     pub fn mend(&mut self) -> Result<Vec<String>, CommitFault> {
         let mut done = Vec::new();
         for family in self.families.clone() {
@@ -32,6 +33,14 @@ impl Dataplane {
                     done.push(format!("the {family} table filter was dormant, so that nothing was enforced"));
                 }
             }
+        }
+        for ((family, set), members) in std::mem::take(&mut self.known.strange) {
+            self.ipset.remove_strange(&set, family, &members).map_err(|source| CommitFault::Set {
+                action: "remove strange members from",
+                set: set.clone(),
+                source,
+            })?;
+            done.push(format!("the set {set} had {} members that no set of ours has", members.len()));
         }
         Ok(done)
     }

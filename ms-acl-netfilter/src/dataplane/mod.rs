@@ -16,7 +16,7 @@ mod rules;
 use ms_acl_core::ruleset::{Family, Rulesets};
 
 use crate::ipset;
-use crate::netlink::{Connection, Hardship};
+use crate::netlink::{Connection, Hardship, Mishaps};
 use crate::watch::Watcher;
 pub use error::{CommitError, CommitFault, ObserveError, OpenError, Reason, RefusedOperation, RemoveError};
 use known::Known;
@@ -50,6 +50,21 @@ pub struct Observed {
     pub contested: Vec<Contest>,
     /// Families whose table is dormant: none of its rules judges a packet, whoever's it is.
     pub dormant: Vec<Family>,
+    /// How many members of our sets no graph can have, so that a comparison doesn't ask for their removal:
+    /// [`Dataplane::mend`] removes them.
+    pub strange: usize,
+}
+
+impl Default for Observed {
+    fn default() -> Self {
+        Observed {
+            rulesets: Rulesets::empty(),
+            foreign: Vec::new(),
+            contested: Vec::new(),
+            dormant: Vec::new(),
+            strange: 0,
+        }
+    }
 }
 
 /// Something with a name like ours that we leave alone.
@@ -161,6 +176,11 @@ impl Dataplane {
     /// What the kernel lacks, a sentence each.
     pub fn faults(&self) -> &[String] {
         &self.faults
+    }
+
+    /// What went wrong and was done again, since the dataplane was opened.
+    pub fn mishaps(&self) -> Mishaps {
+        self.nft.mishaps + self.ipset.mishaps()
     }
 
     /// Listens to changes that others make to rules, in the calling thread's network namespace.

@@ -12,7 +12,7 @@ use super::known::{self, Known};
 use super::places::read_table;
 use super::{Contest, Dataplane, Foreign, ObserveError, Observed, Position};
 use crate::batch::message::{ListedChain, ListedKind};
-use crate::ipset::{SetHeader, is_kind};
+use crate::ipset::{ListedMember, SetHeader, is_kind};
 use crate::own::{self, ADMIN_CHAIN, is_owned_name};
 use crate::xtables::decode;
 
@@ -104,7 +104,8 @@ impl Dataplane {
             self.read_set(&header, &mut rulesets, &mut foreign)?;
         }
         foreign.sort();
-        Ok(Observed { rulesets, foreign, contested, dormant })
+        let strange = self.known.strange.values().map(Vec::len).sum();
+        Ok(Observed { rulesets, foreign, contested, dormant, strange })
     }
 
     /// How many members each set of ours has, from the headers alone. A set of another type under one of our
@@ -239,17 +240,21 @@ impl Dataplane {
             Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(()),
             Err(source) => return Err(ObserveError::Set { set: name, source }),
         };
-        let unreadable = members.iter().filter(|member| member.is_none()).count();
-        if unreadable > 0 {
-            report(format!("it has {unreadable} members that we would not add"));
+        let mut fit = BTreeSet::new();
+        let mut strange = Vec::new();
+        for member in members {
+            match member {
+                ListedMember::Fit(member) => {
+                    fit.insert(member);
+                }
+                ListedMember::Strange(member) => strange.push(member),
+            }
         }
-        let set = Set {
-            family: own.family,
-            kind: own.kind,
-            role: own.role,
-            members: members.into_iter().flatten().collect(),
-            title: String::new(),
-        };
+        if !strange.is_empty() {
+            self.known.strange.insert((own.family, name.clone()), strange);
+        }
+        let set =
+            Set { family: own.family, kind: own.kind, role: own.role, members: fit, title: String::new() };
         rulesets.family_mut(own.family).sets.insert(name, Arc::new(set));
         Ok(())
     }

@@ -48,12 +48,18 @@ mod data {
     pub(super) const ADDRESS: u16 = 1;
     pub(super) const PREFIX: u16 = 3;
     pub(super) const PORT: u16 = 4;
+    pub(super) const TIMEOUT: u16 = 6;
     pub(super) const PROTOCOL: u16 = 7;
+    pub(super) const FLAGS: u16 = 8;
     pub(super) const LINE: u16 = 9;
     pub(super) const ROWS: u16 = 18;
     pub(super) const LIMIT: u16 = 19;
+    pub(super) const NETMASK: u16 = 20;
     pub(super) const MEMBERS: u16 = 24;
     pub(super) const REFERENCES: u16 = 25;
+    pub(super) const BITMASK: u16 = 27;
+    /// A flag of a member: what it covers is none of the set.
+    pub(super) const NO_MATCH: u32 = 1 << 2;
 }
 
 const ADDRESS_V4: u16 = 1;
@@ -82,9 +88,13 @@ fn kind_name(kind: SetKind) -> (&'static str, u8) {
     }
 }
 
-/// Whether a set is what we would have created: its type, its family, its limit.
+/// Whether a set is what we would have created: its type, its family, its limit, and nothing that takes members
+/// away or makes others of them.
 pub(crate) fn is_kind(header: &SetHeader, kind: SetKind, family: Family) -> bool {
-    header.kind == kind_name(kind).0 && header.family == family_number(family) && header.limit == u32::MAX
+    header.kind == kind_name(kind).0
+        && header.family == family_number(family)
+        && header.limit == u32::MAX
+        && header.special.is_none()
 }
 
 pub(super) fn create(
@@ -151,8 +161,22 @@ fn write_member(entry: &mut Writer, member: &Member, family: Family) -> bool {
     let (address, prefix, port) = match *member {
         Member::Address(address) => (address, None, None),
         Member::Network(net) => (net.network(), Some(net.prefix_len()), None),
-        Member::AddressPort(address, protocol, port) => (address, None, Some((protocol, port))),
+        Member::AddressPort(address, protocol, port) => {
+            let number = match protocol {
+                Protocol::Tcp => 6,
+                Protocol::Udp => 17,
+                Protocol::Sctp => 132,
+                // Its "port" would be a type and a code.
+                Protocol::Icmp => return false,
+            };
+            (address, None, Some((number, port)))
+        }
     };
+    write_entry(entry, address, prefix, port);
+    Family::of(address) == family && prefix != Some(0)
+}
+
+fn write_entry(entry: &mut Writer, address: IpAddr, prefix: Option<u8>, port: Option<(u8, u16)>) {
     entry.nest(data::ADDRESS, |nest| match address {
         IpAddr::V4(address) => nest.net_order(ADDRESS_V4, &address.octets()),
         IpAddr::V6(address) => nest.net_order(ADDRESS_V6, &address.octets()),
@@ -162,16 +186,8 @@ fn write_member(entry: &mut Writer, member: &Member, family: Family) -> bool {
     }
     if let Some((protocol, port)) = port {
         entry.net_order(data::PORT, &port.to_be_bytes());
-        let number = match protocol {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-            Protocol::Sctp => 132,
-            // Its "port" would be a type and a code.
-            Protocol::Icmp => return false,
-        };
-        entry.bytes(data::PROTOCOL, &[number]);
+        entry.bytes(data::PROTOCOL, &[protocol]);
     }
-    Family::of(address) == family && prefix != Some(0)
 }
 
 /// Asks for sets with or without their members.
@@ -199,7 +215,29 @@ pub(super) fn read_header(message: &Message<'_>) -> Option<SetHeader> {
         members: number(data::MEMBERS).unwrap_or(0),
         references: number(data::REFERENCES).unwrap_or(0),
         limit: number(data::LIMIT).unwrap_or(0),
+        special: [(data::TIMEOUT, "a timeout"), (data::NETMASK, "a netmask"), (data::BITMASK, "a bitmask")]
+            .into_iter()
+            .find(|(kind, _)| parameters.get(*kind).is_some())
+            .map(|(_, name)| name),
     })
+}
+
+/// A member as it was listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListedMember {
+    /// One that we can have.
+    Fit(Member),
+    /// One that we never add: of a protocol without ports, or an exception.
+    Strange(StrangeMember),
+}
+
+/// A member that we never add, by what names it to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StrangeMember {
+    address: IpAddr,
+    prefix: Option<u8>,
+    /// A protocol's number and a port, or what takes its place.
+    port: Option<(u8, u16)>,
 }
 
 /// Reads the members in a part of a listing.
@@ -207,13 +245,34 @@ pub(super) fn read_members(
     message: &Message<'_>,
     kind: SetKind,
     family: Family,
-    all: &mut Vec<Option<Member>>,
+    all: &mut Vec<ListedMember>,
 ) {
     let Some(list) = message.attributes().get(attribute::LIST) else { return };
-    all.extend(list.nested().map(|entry| read_member(&entry.nested(), kind, family)));
+    all.extend(list.nested().filter_map(|entry| read_member(&entry.nested(), kind, family)));
 }
 
-fn read_member(entry: &Attributes<'_>, kind: SetKind, family: Family) -> Option<Member> {
+/// A message that removes members as they were listed, and how many of them.
+pub(super) fn strange_members(name: &SetName, family: Family, members: &[StrangeMember]) -> (Vec<u8>, usize) {
+    let mut writer = new(command::DELETE, 0, family);
+    writer.text(attribute::NAME, name.as_str());
+    writer.bytes(attribute::LINE, &0_u32.to_ne_bytes());
+    let mut taken = 0;
+    writer.nest(attribute::LIST, |list| {
+        for member in members {
+            if list.len() > LIST_BYTES {
+                break;
+            }
+            taken += 1;
+            list.nest(attribute::DATA, |entry| {
+                write_entry(entry, member.address, member.prefix, member.port);
+            });
+        }
+    });
+    (writer.finish(), taken)
+}
+
+/// Reads a member; `None` if it has no address, which none of our kinds of sets allows.
+fn read_member(entry: &Attributes<'_>, kind: SetKind, family: Family) -> Option<ListedMember> {
     let address = entry.get(data::ADDRESS)?.nested();
     let address = match family {
         Family::V4 => {
@@ -225,22 +284,26 @@ fn read_member(entry: &Attributes<'_>, kind: SetKind, family: Family) -> Option<
             IpAddr::V6(Ipv6Addr::from(octets))
         }
     };
-    Some(match kind {
-        SetKind::Addresses => Member::Address(address),
-        SetKind::Networks => {
-            let prefix = entry.get(data::PREFIX).and_then(Attribute::u8).unwrap_or(family.bits());
-            Member::Network(IpNet::new(address, prefix).ok()?)
-        }
-        SetKind::AddressPorts => {
-            let protocol = match entry.get(data::PROTOCOL)?.u8()? {
+    let prefix = entry.get(data::PREFIX).and_then(Attribute::u8);
+    let protocol = entry.get(data::PROTOCOL).and_then(Attribute::u8);
+    let port = protocol.zip(entry.get(data::PORT).and_then(Attribute::be16));
+    let flags = entry.get(data::FLAGS).and_then(Attribute::be32).unwrap_or(0);
+    let fit = match kind {
+        _ if flags & data::NO_MATCH != 0 => None,
+        SetKind::Addresses => Some(Member::Address(address)),
+        SetKind::Networks => IpNet::new(address, prefix.unwrap_or(family.bits())).ok().map(Member::Network),
+        SetKind::AddressPorts => port.and_then(|(protocol, port)| {
+            let protocol = match protocol {
                 6 => Protocol::Tcp,
                 17 => Protocol::Udp,
                 132 => Protocol::Sctp,
                 _ => return None,
             };
-            Member::AddressPort(address, protocol, entry.get(data::PORT)?.be16()?)
-        }
-    })
+            Some(Member::AddressPort(address, protocol, port))
+        }),
+    };
+    let strange = StrangeMember { address, prefix, port };
+    Some(fit.map_or(ListedMember::Strange(strange), ListedMember::Fit))
 }
 
 /// The line that the kernel wrote into its copy of a refused message of members.

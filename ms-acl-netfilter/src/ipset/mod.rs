@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use ms_acl_core::ruleset::{Family, Member, SetKind, SetName};
 
-use crate::netlink::{Attribute, Connection, Hardship, NetlinkError, Refusal};
+use crate::netlink::{Attribute, Connection, Hardship, Mishaps, NetlinkError, Refusal};
+pub use message::{ListedMember, StrangeMember};
 pub(crate) use message::{PROTOCOL, is_kind};
 use message::{attribute, command};
 
@@ -21,7 +22,7 @@ pub(crate) mod errno {
 
 /// How often and how long a set that is still busy is tried again: the kernel lets go of a set some time
 /// after the last rule that named it went.
-const DESTROY_ATTEMPTS: u32 = 25;
+const DESTROY_ATTEMPTS: u32 = 63;
 const DESTROY_PAUSE: Duration = Duration::from_millis(8);
 /// Messages of members that are sent before their replies are read.
 const MESSAGES_AT_ONCE: usize = 16;
@@ -43,17 +44,20 @@ pub struct SetHeader {
     pub references: u32,
     /// How many members it can have.
     pub limit: u32,
+    /// What it has that none of ours has: `a timeout`.
+    pub special: Option<&'static str>,
 }
 
 impl std::fmt::Display for SetHeader {
-    /// `hash:ip of family 2 for 65536 members`.
+    /// `hash:ip of ipv4 for 65536 members, with a timeout`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let family = match self.family {
             2 => "ipv4",
             10 => "ipv6",
             _ => "no family",
         };
-        write!(f, "{} of {family} for {} members", self.kind, self.limit)
+        write!(f, "{} of {family} for {} members", self.kind, self.limit)?;
+        self.special.map_or(Ok(()), |special| write!(f, ", with {special}"))
     }
 }
 
@@ -82,6 +86,11 @@ impl Client {
     /// The same with faults made likely, for tests.
     pub fn open_under(hardship: Hardship) -> std::io::Result<Self> {
         Ok(Client { connection: Connection::open_under(hardship)? })
+    }
+
+    /// What went wrong and was done again.
+    pub fn mishaps(&self) -> Mishaps {
+        self.connection.mishaps
     }
 
     /// The highest protocol that the kernel speaks; an error if it has no sets.
@@ -118,6 +127,22 @@ impl Client {
         self.change(command::DELETE, name, family, members)
     }
 
+    /// Removes members that we never add. Those that aren't there are no error.
+    pub fn remove_strange(
+        &mut self,
+        name: &SetName,
+        family: Family,
+        members: &[StrangeMember],
+    ) -> Result<(), NetlinkError> {
+        let mut rest = members;
+        while !rest.is_empty() {
+            let (bytes, taken) = message::strange_members(name, family, rest);
+            self.connection.request(bytes, |_| {})?;
+            rest = &rest[taken..];
+        }
+        Ok(())
+    }
+
     fn change(
         &mut self,
         command: u16,
@@ -126,24 +151,32 @@ impl Client {
         members: &[Member],
     ) -> Result<(), MemberError> {
         let mut rest = members;
+        let mut at_once = MESSAGES_AT_ONCE;
         while !rest.is_empty() {
             // Each message with the part of the members that it holds.
+            let mut left = rest;
             let mut parts = Vec::new();
             let mut messages = Vec::new();
-            while !rest.is_empty() && messages.len() < MESSAGES_AT_ONCE {
-                let (bytes, taken) = message::members(command, name, family, rest)?;
+            while !left.is_empty() && messages.len() < at_once {
+                let (bytes, taken) = message::members(command, name, family, left)?;
                 messages.push(bytes);
-                parts.push(&rest[..taken]);
-                rest = &rest[taken..];
+                parts.push(&left[..taken]);
+                left = &left[taken..];
             }
             let mut line = None;
             let sent = self.connection.requests_with_errors(messages, |error| {
                 line = line.or_else(|| message::refused_line(error));
             });
-            if let Err((index, source)) = sent {
-                let part = parts.get(index).copied().unwrap_or_default();
-                let at = line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
-                return Err(MemberError { member: at.and_then(|at| part.get(at).copied()), source });
+            match sent {
+                Ok(()) => rest = left,
+                // Answers were lost for want of room: one at a time there is room for each, and doing something
+                // twice is no error.
+                Err((_, NetlinkError::Overrun)) if at_once > 1 => at_once = 1,
+                Err((index, source)) => {
+                    let part = parts.get(index).copied().unwrap_or_default();
+                    let at = line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
+                    return Err(MemberError { member: at.and_then(|at| part.get(at).copied()), source });
+                }
             }
         }
         Ok(())
@@ -170,13 +203,13 @@ impl Client {
         }
     }
 
-    /// The members of a set. `None` among them = a member that we can't read.
+    /// The members of a set.
     pub fn members(
         &mut self,
         name: &SetName,
         kind: SetKind,
         family: Family,
-    ) -> Result<Vec<Option<Member>>, NetlinkError> {
+    ) -> Result<Vec<ListedMember>, NetlinkError> {
         let message = message::list(Some(name), false);
         self.connection.collect(&message, Vec::new, |all, entry| {
             message::read_members(entry, kind, family, all);
@@ -198,7 +231,7 @@ impl Client {
         self.connection.request(message.finish(), |_| {})
     }
 
-    /// Destroys sets. One that doesn't exist is no error. One that is busy is tried again for about 200
+    /// Destroys sets. One that doesn't exist is no error. One that is busy is tried again for about 500
     /// ms. Returns those that stay, with the reason.
     pub fn destroy(&mut self, names: &[SetName]) -> Result<Vec<(SetName, Refusal)>, (SetName, NetlinkError)> {
         let mut left: Vec<SetName> = names.to_vec();
@@ -222,6 +255,7 @@ impl Client {
             if !busy || attempt == DESTROY_ATTEMPTS {
                 return Ok(stay);
             }
+            self.connection.mishaps.busy += 1;
             left = stay.into_iter().map(|(name, _)| name).collect();
             std::thread::sleep(DESTROY_PAUSE);
         }

@@ -53,6 +53,29 @@ pub struct Hardship {
     pub pause: Duration,
 }
 
+/// How often something went wrong that was done again, since the connection was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mishaps {
+    /// Listings that somebody's change interrupted.
+    pub interrupted: u64,
+    /// Answers that were lost because the receive queue was full.
+    pub overruns: u64,
+    /// Sets that were still in use.
+    pub busy: u64,
+}
+
+impl std::ops::Add for Mishaps {
+    type Output = Mishaps;
+
+    fn add(self, other: Mishaps) -> Mishaps {
+        Mishaps {
+            interrupted: self.interrupted + other.interrupted,
+            overruns: self.overruns + other.overruns,
+            busy: self.busy + other.busy,
+        }
+    }
+}
+
 /// A socket with its counter of requests and its buffer.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -60,6 +83,7 @@ pub(crate) struct Connection {
     sequence: u32,
     buffer: Vec<u8>,
     pause: Duration,
+    pub(crate) mishaps: Mishaps,
 }
 
 impl Connection {
@@ -75,7 +99,14 @@ impl Connection {
             socket.limit_receive_queue(bytes)?;
         }
         // Sequence numbers of batches start at 1 each time; requests count on from far above them.
-        Ok(Connection { socket, sequence: 1 << 31, buffer: vec![0; BUFFER], pause: hardship.pause })
+        let buffer = vec![0; BUFFER];
+        Ok(Connection {
+            socket,
+            sequence: 1 << 31,
+            buffer,
+            pause: hardship.pause,
+            mishaps: Mishaps::default(),
+        })
     }
 
     /// The socket's address in its namespace.
@@ -209,16 +240,15 @@ impl Connection {
         mut start: impl FnMut() -> T,
         mut add: impl FnMut(&mut T, &Message<'_>),
     ) -> Result<T, NetlinkError> {
-        const ATTEMPTS: usize = 50;
-        for _ in 0..ATTEMPTS {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             let mut all = start();
             match self.dump(message.to_vec(), |entry| add(&mut all, entry)) {
                 Ok(()) => return Ok(all),
-                Err(NetlinkError::Interrupted) => {}
+                Err(NetlinkError::Interrupted) if Instant::now() < deadline => self.mishaps.interrupted += 1,
                 Err(error) => return Err(error),
             }
         }
-        Err(NetlinkError::Interrupted)
     }
 
     /// Sends an atomic batch and gives every reply to `on_reply`. The kernel has dealt with the batch
@@ -233,13 +263,15 @@ impl Connection {
             std::thread::sleep(self.pause);
         }
         self.socket.send(&page.parts())?;
+        let mut outcome = Ok(());
         loop {
             match self.socket.receive(&mut self.buffer)? {
                 Received::Datagram(length) => {
                     Messages::of(&self.buffer[..length]).for_each(|message| on_reply(&message));
                 }
-                Received::Nothing => return Ok(()),
-                Received::Overrun => return Err(NetlinkError::Overrun),
+                Received::Nothing => return outcome,
+                // It is told first, before the replies that there was room for.
+                Received::Overrun => outcome = Err(self.overrun()),
             }
         }
     }
@@ -249,7 +281,7 @@ impl Connection {
         loop {
             match self.socket.receive(&mut self.buffer)? {
                 Received::Datagram(length) => return Ok(length),
-                Received::Overrun => return Err(NetlinkError::Overrun),
+                Received::Overrun => return Err(self.overrun()),
                 Received::Nothing => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() || !self.socket.wait(left)? && Instant::now() >= deadline {
@@ -258,6 +290,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    fn overrun(&mut self) -> NetlinkError {
+        self.mishaps.overruns += 1;
+        NetlinkError::Overrun
     }
 
     /// Throws away what is left of a request that failed half way.

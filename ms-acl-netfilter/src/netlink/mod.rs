@@ -7,7 +7,7 @@ mod message;
 mod refusal;
 
 pub(crate) use connection::Connection;
-pub use connection::{Hardship, NetlinkError};
+pub use connection::{Hardship, Mishaps, NetlinkError};
 pub(crate) use message::{Attribute, Attributes, Message, Messages, Writer, attribute_path, set_flags};
 pub use refusal::Refusal;
 

@@ -26,6 +26,12 @@ impl Refusal {
         Refusal { errno, message: None, offset: None }
     }
 
+    /// Whether chains are in a loop or nested too deeply. The kernel says so of every rule of the batch that comes
+    /// after the one that is to blame, too.
+    pub fn is_too_deep(&self) -> bool {
+        self.errno == libc::EMLINK
+    }
+
     /// Reads an error message of the kernel. `None` = it is no error, or an acknowledgement.
     pub(crate) fn read(message: &Message<'_>) -> Option<Refusal> {
         if message.kind != NLMSG_ERROR {

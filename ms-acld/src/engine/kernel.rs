@@ -13,7 +13,7 @@ use ms_acl_netfilter::{
 
 use super::contest::{Contests, Place};
 use super::desired::Desired;
-use super::plane::Plane;
+use super::plane::{Plane, look};
 use super::quarantine::{Parts, without};
 use super::words::{describe, findings, removal_lines};
 use crate::source::SourceFault;
@@ -95,12 +95,10 @@ impl Kernel {
     }
 
     pub(super) fn of(mut plane: Box<dyn Plane>) -> Result<Self, ObserveError> {
-        // Chains that were renamed while nobody listened are found under their names.
-        match plane.mend() {
-            Ok(mended) => mended.iter().for_each(|what| warn!("put right at the start: {what}")),
-            Err(error) => warn!("can't put right what others changed: {error}"),
+        let (observed, mended) = look(&mut *plane)?;
+        for what in mended {
+            warn!("put right at the start: {what}");
         }
-        let observed = plane.observe()?;
         let graphs = [&observed.rulesets.v4, &observed.rulesets.v6];
         let in_force = graphs.iter().any(|graph| !graph.hooks.is_empty());
         let former = in_force.then(|| observed.rulesets.clone());
@@ -297,22 +295,12 @@ impl Kernel {
     fn observe(&mut self, desired: &Rulesets) -> Result<Rulesets, ObserveError> {
         // What others touch from now on is told again.
         self.touched = Some(Touched::default());
-        match self.plane.mend() {
-            Ok(mended) => {
-                for what in mended {
-                    warn!("what is ours in the kernel was changed by somebody else: {what}");
-                    self.drift_repairs += 1;
-                }
-            }
-            Err(error) => warn!("can't put right what others changed: {error}"),
+        let (observed, mended) = look(&mut *self.plane).inspect_err(|_| self.touched = None)?;
+        for what in mended {
+            warn!("what is ours in the kernel was changed by somebody else: {what}");
+            self.drift_repairs += 1;
         }
-        match self.plane.observe() {
-            Ok(observed) => Ok(self.note(observed, desired)),
-            Err(error) => {
-                self.touched = None;
-                Err(error)
-            }
-        }
+        Ok(self.note(observed, desired))
     }
 
     /// Commits a transaction. What the kernel holds then is for the caller to say.

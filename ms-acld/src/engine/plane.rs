@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use log::warn;
 use ms_acl_core::diff::Transaction;
 use ms_acl_core::ruleset::{Family, Rulesets, SetName};
 use ms_acl_netfilter::watch::Touched;
@@ -48,4 +49,21 @@ impl Plane for Dataplane {
     fn remove_all(&mut self) -> Result<RemoveReport, RemoveError> {
         Dataplane::remove_all(self)
     }
+}
+
+/// Reads everything back, after putting right what no transaction can, and says what that was.
+pub(super) fn look(plane: &mut dyn Plane) -> Result<(Observed, Vec<String>), ObserveError> {
+    let mut done = Vec::new();
+    let mut mend = |plane: &mut dyn Plane| match plane.mend() {
+        Ok(mended) => done.extend(mended),
+        Err(error) => warn!("can't put right what others changed: {error}"),
+    };
+    mend(plane);
+    let mut observed = plane.observe()?;
+    if observed.strange > 0 {
+        // Only a look finds these.
+        mend(plane);
+        observed = plane.observe()?;
+    }
+    Ok((observed, done))
 }

@@ -4,43 +4,75 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ms_acl_core::ruleset::{Chain, ChainName, Family, ObjectRef, Rule, Ruleset, Rulesets, SetName, Target};
-use ms_acl_netfilter::CommitFault;
+use ms_acl_netfilter::ipset::MemberError;
+use ms_acl_netfilter::{CommitFault, NetlinkError, Reason, RefusedOperation};
+
+/// Chains that are nested too deeply are found one by one so often; then all that the kernel names are left out.
+const ONE_BY_ONE: usize = 8;
 
 /// Chains and sets that the kernel refuses.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     chains: BTreeSet<(Family, ChainName)>,
     sets: BTreeSet<SetName>,
+    /// Groups to which dispatch can't lead.
+    groups: BTreeSet<(Family, ChainName)>,
+    /// How often chains were nested too deeply.
+    too_deep: usize,
 }
 
 impl Parts {
     /// Takes in what a fault names. `false` = nothing that wasn't known.
     pub(super) fn add(&mut self, fault: &CommitFault) -> bool {
-        let before = self.chains.len() + self.sets.len();
+        let before = self.len();
         match fault {
             CommitFault::Refused(operations) => {
-                for operation in operations {
-                    if let Ok(name) = ChainName::new(&operation.chain) {
-                        self.chains.insert((operation.family, name));
+                // Once chains are nested too deeply, the kernel says so of everything that comes after.
+                let too_deep = |operation: &&RefusedOperation| match &operation.reason {
+                    Reason::Kernel(refusal) => refusal.is_too_deep(),
+                    Reason::Encode(_) => false,
+                };
+                self.too_deep += usize::from(operations.iter().any(|operation| too_deep(&operation)));
+                let first = operations.iter().find(too_deep).filter(|_| self.too_deep <= ONE_BY_ONE);
+                let named = operations.iter().filter(|operation| first.is_none() || !too_deep(operation));
+                for operation in named.chain(first) {
+                    match &operation.leads_to {
+                        // A line of the dispatch is one pod's, the chain is everybody's.
+                        Some(group) if is_group(group) => {
+                            self.groups.insert((operation.family, group.clone()));
+                        }
+                        _ => self
+                            .chains
+                            .extend(ChainName::new(&operation.chain).map(|name| (operation.family, name))),
                     }
                 }
             }
-            CommitFault::Set { set, .. }
-            | CommitFault::SetMismatch { set, .. }
-            | CommitFault::Members { set, .. } => {
+            // An answer that was lost says nothing about the set.
+            CommitFault::SetMismatch { set, .. }
+            | CommitFault::Set { set, source: NetlinkError::Refused(_), .. }
+            | CommitFault::Members {
+                set,
+                source: MemberError { source: NetlinkError::Refused(_), .. },
+                ..
+            } => {
                 self.sets.insert(set.clone());
             }
             _ => {}
         }
-        self.chains.len() + self.sets.len() > before
+        self.len() > before
+    }
+
+    fn len(&self) -> usize {
+        self.chains.len() + self.sets.len() + self.groups.len()
     }
 
     /// The objects on whose account these parts are.
     pub(super) fn objects(&self, desired: &Rulesets) -> BTreeSet<ObjectRef> {
         let mut objects = BTreeSet::new();
         for graph in [&desired.v4, &desired.v6] {
+            let behind = behind(graph, self.groups.iter().filter(|(family, _)| *family == graph.family));
             for (name, chain) in &graph.chains {
-                let refused = self.chains.contains(&(graph.family, name.clone()));
+                let refused = self.chains.contains(&(graph.family, name.clone())) || behind.contains(name);
                 let rules = chain.rules.iter().filter(|rule| refused || self.name_set(rule));
                 objects.extend(rules.filter_map(|rule| rule.provenance.as_ref()?.object.clone()));
             }
@@ -51,6 +83,20 @@ impl Parts {
     fn name_set(&self, rule: &Rule) -> bool {
         rule.sets().any(|set| self.sets.contains(set))
     }
+}
+
+/// These chains, and those that they lead to.
+fn behind<'g>(graph: &Ruleset, groups: impl Iterator<Item = &'g (Family, ChainName)>) -> BTreeSet<ChainName> {
+    let mut next: Vec<ChainName> = groups.map(|(_, name)| name.clone()).collect();
+    let mut all = BTreeSet::new();
+    while let Some(name) = next.pop() {
+        let Some(chain) = graph.chains.get(&name) else { continue };
+        next.extend(
+            chain.rules.iter().filter_map(|rule| rule.leads_to().cloned()).filter(|to| !all.contains(to)),
+        );
+        all.insert(name);
+    }
+    all
 }
 
 /// The desired graphs with these parts as they are held, and with nothing that would need them. A pod
@@ -67,7 +113,10 @@ pub(super) fn without(desired: &Rulesets, held: &Rulesets, parts: &Parts) -> Rul
 fn family_without(desired: &Ruleset, held: &Ruleset, parts: &Parts) -> Ruleset {
     let fit = fit(held);
     let blocked = blocked(desired, &fit, parts);
-    let missing = |name: &ChainName| blocked.contains(name) && !fit.contains(name);
+    let missing = |name: &ChainName| {
+        (blocked.contains(name) && !fit.contains(name))
+            || parts.groups.contains(&(desired.family, name.clone()))
+    };
     let mut possible = Ruleset::new(desired.family);
     for (name, chain) in &desired.chains {
         if !blocked.contains(name) {
@@ -290,14 +339,40 @@ mod tests {
     #[test]
     fn a_refused_chain_counts_like_a_refused_set() {
         let desired = graphs(&[("a", "x"), ("b", "y")]);
-        let parts = Parts {
-            chains: [(Family::V4, policy_chain(&desired, "b"))].into_iter().collect(),
-            sets: BTreeSet::new(),
-        };
+        let parts = Parts { chains: [(Family::V4, policy_chain(&desired, "b"))].into(), ..Parts::default() };
         let possible = without(&desired, &Rulesets::empty(), &parts);
         assert!(dispatch_line(&possible, "10.0.0.2").ends_with("-j DROP"));
         assert_eq!(dispatch_line(&possible, "10.0.0.1"), dispatch_line(&desired, "10.0.0.1"));
         assert!(!dangles(&possible.v4));
+    }
+
+    #[test]
+    fn a_line_of_the_dispatch_that_is_refused_is_one_group_s_and_no_other_s() {
+        let desired = graphs(&[("a", "x"), ("b", "y")]);
+        let line = dispatch_line(&desired, "10.0.0.1");
+        let group = ChainName::new(line.split(' ').next_back().unwrap()).unwrap();
+        let refused = |reason| RefusedOperation {
+            action: "add a rule",
+            family: Family::V4,
+            chain: "MS-INGRESS".to_owned(),
+            rule: None,
+            leads_to: Some(group.clone()),
+            reason,
+            part: None,
+        };
+        let encode = Reason::Encode(ms_acl_netfilter::xtables::EncodeError::Ports);
+        let mut parts = Parts::default();
+        assert!(parts.add(&CommitFault::Refused(vec![refused(encode)])));
+        // Also where it isn't the chain's fault that nothing can lead to it.
+        for held in [Rulesets::empty(), graphs(&[("b", "y")])] {
+            let possible = without(&desired, &held, &parts);
+            assert!(dispatch_line(&possible, "10.0.0.1").ends_with("-j DROP"));
+            assert_eq!(dispatch_line(&possible, "10.0.0.2"), dispatch_line(&desired, "10.0.0.2"));
+            assert!(!dangles(&possible.v4));
+        }
+        assert_eq!(dispatch_line(&without(&desired, &desired, &parts), "10.0.0.1"), line);
+        let objects: Vec<String> = parts.objects(&desired).iter().map(ToString::to_string).collect();
+        assert_eq!(objects, ["NetworkPolicy default/a"]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Plane for Fake {
     fn observe(&mut self) -> Result<Observed, ObserveError> {
         let held = self.0.lock().unwrap().held.clone();
         let rulesets = held.unwrap_or_else(Rulesets::empty);
-        Ok(Observed { rulesets, foreign: Vec::new(), contested: Vec::new(), dormant: Vec::new() })
+        Ok(Observed { rulesets, ..Observed::default() })
     }
 
     fn glance(&mut self, _: &Rulesets, touched: &Touched) -> Result<Option<Observed>, ObserveError> {
