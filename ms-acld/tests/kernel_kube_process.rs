@@ -92,6 +92,53 @@ fn sigterm_ends_it_within_two_seconds_whatever_the_server_does() {
 }
 
 #[test]
+fn in_a_pod_it_uses_the_service_account() {
+    let cluster = build();
+    let api = Api::with_tls(&cluster);
+    api.server.set_faults(|faults| faults.token = Some("of the pod".to_owned()));
+    api.server.apply(network_policy("default/client", "client", &json!({})));
+    let mut command = cluster.command_in("node1", "sh").unwrap();
+    // The namespace's tool gives it mounts of its own.
+    let script = "mount -t tmpfs none /run && mkdir -p /run/secrets/kubernetes.io && cp -r $1 /run/secrets/kubernetes.io && shift && exec \"$@\"";
+    command.args(["-c", script, "sh"]).arg(api.service_account("of the pod"));
+    command.args([
+        PROGRAM,
+        "run",
+        "--node-name",
+        "node1",
+        "--api-bind",
+        "127.0.0.1:18080",
+        "--source",
+        "kube",
+    ]);
+    let address = api.server.address();
+    command.env("KUBERNETES_SERVICE_HOST", address.ip().to_string());
+    command.env("KUBERNETES_SERVICE_PORT", address.port().to_string()).env_remove("KUBECONFIG");
+    let node = NodeDaemon::of(&cluster, "node1", command);
+    let status = node.wait("synced", |status| status["synced"] == true);
+    assert_eq!(status["faults"], json!([]));
+    expect(&cluster, WEB, CLIENT, Protocol::Tcp, Rejected);
+}
+
+#[test]
+fn a_server_that_cannot_be_trusted_is_told() {
+    let cluster = build();
+    let api = Api::with_tls(&cluster);
+    let kubeconfig = api.kubeconfig(None);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let stranger = ms_acl_lab::apiserver::ApiServer::start_tls(listener).unwrap();
+    std::fs::write(kubeconfig.with_extension("ca.crt"), stranger.authority().unwrap()).unwrap();
+    let node = NodeDaemon::run(&cluster, "node1", |command| {
+        command.args(["--source", "kube"]).env("KUBECONFIG", &kubeconfig);
+    });
+    node.wait("the fault", |status| status["faults"].to_string().contains("certificate"));
+    drop(node);
+    // With the right authority in its place it is the same server.
+    let node = api.start("node1");
+    assert_eq!(node.status()["faults"], json!([]));
+}
+
+#[test]
 fn it_needs_no_right_but_net_admin() {
     let cluster = build();
     let api = Api::of(&cluster);

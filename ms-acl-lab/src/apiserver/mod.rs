@@ -10,6 +10,7 @@ mod select;
 mod serve;
 mod store;
 mod stream;
+mod tls;
 mod verbs;
 
 use std::io;
@@ -20,14 +21,17 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 pub use fault::{Fault, Faults, Streaming};
 pub use resource::Resource;
 use serve::Shared;
 use store::Store;
+use tls::Tls;
 
 /// A server. Dropping it ends it.
 #[derive(Debug)]
@@ -36,17 +40,29 @@ pub struct ApiServer {
     runtime: Option<Runtime>,
     listening: Option<JoinHandle<()>>,
     address: SocketAddr,
+    tls: Option<Tls>,
 }
 
 impl ApiServer {
     /// Starts a server without objects. The listener may belong to any network namespace.
     pub fn start(listener: TcpListener) -> io::Result<Self> {
+        Self::start_with(listener, None)
+    }
+
+    /// The same over HTTPS, with a certificate for the listener's address from an authority of its own.
+    pub fn start_tls(listener: TcpListener) -> io::Result<Self> {
+        let tls = Tls::new(listener.local_addr()?.ip())?;
+        Self::start_with(listener, Some(tls))
+    }
+
+    fn start_with(listener: TcpListener, tls: Option<Tls>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut server = ApiServer {
             shared: Arc::new(Shared::new(Store::new(Resource::built_in()))),
             runtime: Some(runtime),
             listening: None,
             address: listener.local_addr()?,
+            tls,
         };
         server.listen(listener)?;
         Ok(server)
@@ -62,7 +78,8 @@ impl ApiServer {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
-        self.listening = Some(runtime.spawn(accept(listener, Arc::clone(&self.shared))));
+        let tls = self.tls.as_ref().map(Tls::acceptor);
+        self.listening = Some(runtime.spawn(accept(listener, Arc::clone(&self.shared), tls)));
         Ok(())
     }
 
@@ -79,14 +96,25 @@ impl ApiServer {
         self.address
     }
 
+    /// The certificate of the authority behind this server's, in PEM; without TLS there is none.
+    pub fn authority(&self) -> Option<&str> {
+        self.tls.as_ref().map(Tls::authority)
+    }
+
     /// Writes a kubeconfig that leads here.
     pub fn write_kubeconfig(&self, path: &Path, token: Option<&str>) -> io::Result<()> {
-        let user = token.map_or_else(|| "{}".to_owned(), |token| format!("{{\"token\": \"{token}\"}}"));
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: lab\nclusters:\n- name: lab\n  cluster: {{server: \"http://{}\"}}\nusers:\n- name: lab\n  user: {user}\ncontexts:\n- name: lab\n  context: {{cluster: lab, user: lab}}\n",
-            self.address
-        );
-        std::fs::write(path, text)
+        let mut cluster = json!({"server": format!("http://{}", self.address)});
+        if let Some(authority) = self.authority() {
+            let file = path.with_extension("ca.crt");
+            std::fs::write(&file, authority)?;
+            cluster = json!({"server": format!("https://{}", self.address), "certificate-authority": file});
+        }
+        let user = token.map_or_else(|| json!({}), |token| json!({"token": token}));
+        // JSON is YAML.
+        let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "lab",
+            "clusters": [{"name": "lab", "cluster": cluster}], "users": [{"name": "lab", "user": user}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}]});
+        std::fs::write(path, config.to_string())
     }
 
     /// Adds a kind, as the creation of a CustomResourceDefinition does.
@@ -188,21 +216,32 @@ impl Drop for ApiServer {
 }
 
 /// Serves every connection until this is aborted, which ends them too.
-async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         // Events go out as they happen.
         let _ = stream.set_nodelay(true);
-        let shared = Arc::clone(&shared);
-        let service = service_fn(move |request| serve::answer(Arc::clone(&shared), request));
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
         connections.spawn(async move {
-            // How a connection ends is its client's affair.
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            match tls {
+                None => serve_connection(stream, shared).await,
+                // Who doesn't trust this server goes away, and that is all.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve_connection(stream, shared).await;
+                    }
+                }
+            }
         });
         while connections.try_join_next().is_some() {}
     }
+}
+
+async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
+    let service = service_fn(move |request| serve::answer(Arc::clone(&shared), request));
+    let connection =
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    // How a connection ends is its client's affair.
+    let _ = connection.await;
 }

@@ -25,7 +25,15 @@ impl<'c> Api<'c> {
     /// A server with the cluster's nodes and pods, their namespaces, and for each pod `ns/name-n` a
     /// Deployment `ns/name` with a ReplicaSet `ns/name-rs`.
     pub(crate) fn of(cluster: &'c Cluster) -> Self {
-        let server = ApiServer::start(listener(cluster)).unwrap();
+        Self::with(cluster, ApiServer::start(listener(cluster)).unwrap())
+    }
+
+    /// The same over HTTPS.
+    pub(crate) fn with_tls(cluster: &'c Cluster) -> Self {
+        Self::with(cluster, ApiServer::start_tls(listener(cluster)).unwrap())
+    }
+
+    fn with(cluster: &'c Cluster, server: ApiServer) -> Self {
         let api = Api { server, cluster, folder: tempfile::tempdir().unwrap() };
         for node in cluster.nodes() {
             let addresses = node.addresses.iter();
@@ -76,6 +84,17 @@ impl<'c> Api<'c> {
         let path = self.folder.path().join("kubeconfig");
         self.server.write_kubeconfig(&path, token).unwrap();
         path
+    }
+
+    /// A folder as a pod finds it at /var/run/secrets/kubernetes.io/serviceaccount.
+    pub(crate) fn service_account(&self, token: &str) -> PathBuf {
+        let folder = self.folder.path().join("serviceaccount");
+        std::fs::create_dir_all(&folder).unwrap();
+        let authority = self.server.authority().unwrap();
+        for (name, text) in [("token", token), ("ca.crt", authority), ("namespace", "ms-acl")] {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        folder
     }
 
     pub(crate) fn policy_file(&self, node: &str) -> PathBuf {

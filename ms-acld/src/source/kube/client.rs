@@ -10,6 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt};
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
+use log::warn;
 use tower::{BoxError, ServiceBuilder};
 
 /// How long a connection may take until it stands.
@@ -34,6 +35,11 @@ pub(super) async fn configuration() -> anyhow::Result<Config> {
 
 /// A client that notices when the other end is gone. Must be called inside a runtime.
 pub(super) fn connect(config: &Config) -> anyhow::Result<Client> {
+    // Whatever else is linked in, there is one answer to the question. A second one changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    if config.proxy_url.is_some() {
+        warn!("the API server is asked directly, not by the proxy that is set");
+    }
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);

@@ -134,3 +134,20 @@ async fn first_end(mut watches: JoinSet<Unheard>) -> String {
         _ => "a watch ended".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_dies_is_told_with_its_reason() {
+        let runtime = Runtime::new().unwrap();
+        let reason = runtime.block_on(async {
+            let mut watches = JoinSet::new();
+            watches.spawn(std::future::pending());
+            watches.spawn(async { panic!("no way on") });
+            first_end(watches).await
+        });
+        assert!(reason.starts_with("a watch failed") && reason.contains("no way on"), "{reason}");
+    }
+}
