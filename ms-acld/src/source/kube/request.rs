@@ -47,6 +47,8 @@ impl Failure {
         let why = format!("{} {}", status.code, said(status));
         match status.code {
             410 => Failure::Gone(why),
+            // The server's past was put back in place: what is known is of a future that never was.
+            504 if status.message.contains("Too large resource version") => Failure::Gone(why),
             403 | 404 => Failure::Refused(why),
             // Without a number, the other end is hardly an API server.
             0 => Failure::other(said(status)),
@@ -186,5 +188,43 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, kube::Error>>) -> Res
 impl From<&Status> for Failure {
     fn from(status: &Status) -> Self {
         Failure::of_status(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::response::StatusDetails;
+
+    use super::*;
+
+    fn status(code: u16, message: &str) -> Status {
+        Status::failure(message, "Reason").with_code(code)
+    }
+
+    #[test]
+    fn a_status_says_what_to_do() {
+        let of = |code, message| Failure::from(&status(code, message));
+        assert_eq!(of(410, "too old"), Failure::Gone("410 too old".to_owned()));
+        assert!(matches!(of(504, "Timeout: Too large resource version: 9, current: 3"), Failure::Gone(_)));
+        assert!(matches!(of(504, "it took too long"), Failure::Other { after: None, .. }));
+        assert_eq!(of(403, "no\nright"), Failure::Refused("403 no right".to_owned()));
+        assert_eq!(of(404, ""), Failure::Refused("404 Reason".to_owned()));
+        let mut busy = status(429, "too many");
+        let details = r#"{"retryAfterSeconds": 3}"#;
+        busy.details = serde_json::from_str::<StatusDetails>(details).ok();
+        let after = Some(Duration::from_secs(3));
+        assert_eq!(Failure::from(&busy), Failure::Other { why: "429 too many".to_owned(), after });
+    }
+
+    #[test]
+    fn a_list_may_be_empty_in_several_ways() {
+        let items = |text: &str| {
+            let page = Page { text: text.to_owned() };
+            page.items().map(|items| items.items.map_or(0, |items| items.len())).ok()
+        };
+        assert_eq!(items(r#"{"metadata":{"resourceVersion":"1"},"items":[{},7]}"#), Some(2));
+        assert_eq!(items(r#"{"metadata":{"resourceVersion":"1","continue":null},"items":null}"#), Some(0));
+        assert_eq!(items(r#"{"metadata":{}}"#), Some(0));
+        assert_eq!(items("<html>"), None);
     }
 }
