@@ -2,7 +2,7 @@
 
 mod law;
 
-use law::{cluster, config, first_packet, is_link_local, nodes, settings, trail};
+use law::{cluster, first_packet, is_link_local, nodes, settings, trail};
 use ms_acl_core::cluster::Cluster;
 use ms_acl_core::compile::compile;
 use ms_acl_core::hold::Hold;
@@ -210,20 +210,17 @@ fn check_whole(graphs: &Rulesets) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(config(1_000))]
-    #[test]
-    fn what_cannot_be_read_any_more_is_enforced_as_it_was(case in cases()) {
-        nothing_is_noticed(&case)?;
-    }
+#[test]
+fn what_cannot_be_read_any_more_is_enforced_as_it_was() {
+    law::check("what_cannot_be_read_any_more_is_enforced_as_it_was", 1_000, cases(), nothing_is_noticed);
+}
 
-    #[test]
-    fn a_hold_over_what_is_desired_is_what_is_desired(case in cases()) {
-        all_read_is_desired(&case)?;
-    }
+#[test]
+fn a_hold_over_what_is_desired_is_what_is_desired() {
+    law::check("a_hold_over_what_is_desired_is_what_is_desired", 1_000, cases(), all_read_is_desired);
+}
 
-    #[test]
-    fn changes_of_what_is_known_count(case in cases()) {
-        changes_count(&case)?;
-    }
+#[test]
+fn changes_of_what_is_known_count() {
+    law::check("changes_of_what_is_known_count", 1_000, cases(), changes_count);
 }
