@@ -1,4 +1,4 @@
-.PHONY: demo test laws lint bench build doc clean
+.PHONY: demo test laws fuzz lint bench build doc clean
 
 # A small cluster of network namespaces on this machine, the daemon on every node, real packets.
 demo:
@@ -21,6 +21,12 @@ test:
 laws:
 	@scripts/setup
 	@scripts/laws
+
+# Any bytes as manifests and policy documents, for SECONDS seconds.
+SECONDS ?= 600
+fuzz:
+	@scripts/setup build
+	@scripts/fuzz $(SECONDS)
 
 lint:
 	@scripts/setup build

@@ -1,53 +1,88 @@
 //! Exact arithmetic of networks: blocks with holes, united.
+//!
+//! Networks become ranges of addresses, ranges are cut and joined, and what is left becomes networks
+//! again. That takes as long as sorting them, and the fewest networks come out.
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use iprange::{IpNet as RangeNet, IpRange};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 
 use crate::model::Block;
 use crate::ruleset::Family;
+
+/// Addresses of one family as numbers, both ends included.
+type Range = (u128, u128);
 
 /// The union of blocks in one family, as few disjoint networks as possible, in order. A hole is a
 /// hole of its own block only.
 pub(crate) fn union<'a>(blocks: impl IntoIterator<Item = &'a Block>, family: Family) -> Vec<IpNet> {
     let blocks = blocks.into_iter().filter(|block| Family::of(block.net.addr()) == family);
-    match family {
-        Family::V4 => united(blocks, |net| if let IpNet::V4(net) = net { Some(net.trunc()) } else { None })
-            .into_iter()
-            .map(|net: Ipv4Net| IpNet::V4(net))
-            .collect(),
-        Family::V6 => united(blocks, |net| if let IpNet::V6(net) = net { Some(net.trunc()) } else { None })
-            .into_iter()
-            .map(|net: Ipv6Net| IpNet::V6(net))
-            .collect(),
-    }
+    let ranges = blocks.flat_map(|block| {
+        let holes = block.except.iter().filter(|hole| Family::of(hole.addr()) == family);
+        without(range(block.net), holes.map(|hole| range(*hole)).collect())
+    });
+    joined(ranges.collect()).into_iter().flat_map(|range| networks(range, family)).collect()
 }
 
-fn united<'a, N>(blocks: impl Iterator<Item = &'a Block>, of: impl Fn(IpNet) -> Option<N>) -> Vec<N>
-where
-    N: RangeNet + iprange::ToNetwork<N> + Clone + Ord,
-{
-    let mut parts: Vec<N> = Vec::new();
-    for block in blocks {
-        let Some(net) = of(block.net) else { continue };
-        if block.except.is_empty() {
-            parts.push(net);
+/// What holes leave of a range.
+fn without((first, last): Range, mut holes: Vec<Range>) -> Vec<Range> {
+    holes.sort_unstable();
+    let mut left = Vec::with_capacity(holes.len() + 1);
+    // Everything before this number is decided.
+    let mut next = first;
+    for (from, to) in holes {
+        if to < next {
             continue;
         }
-        let holes: IpRange<N> = block.except.iter().filter_map(|hole| of(*hole)).collect();
-        parts.extend(std::iter::once(net).collect::<IpRange<N>>().exclude(&holes).iter());
+        if from > last {
+            break;
+        }
+        if from > next {
+            left.push((next, from - 1));
+        }
+        if to >= last {
+            return left;
+        }
+        next = to + 1;
     }
-    // All at once: a merge for each block would cost the square of their number.
-    let mut all: IpRange<N> = parts.into_iter().collect();
-    all.simplify();
-    let mut nets: Vec<N> = all.iter().collect();
-    nets.sort();
-    nets
+    left.push((next, last));
+    left
+}
+
+/// Ranges in order, with those that overlap or touch made one.
+fn joined(mut ranges: Vec<Range>) -> Vec<Range> {
+    ranges.sort_unstable();
+    let mut joined: Vec<Range> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match joined.last_mut() {
+            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+            _ => joined.push((first, last)),
+        }
+    }
+    joined
+}
+
+fn range(net: IpNet) -> Range {
+    let number = |address| match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    };
+    (number(net.network()), number(net.broadcast()))
+}
+
+/// The fewest networks that are a range.
+fn networks((first, last): Range, family: Family) -> IpSubnets {
+    match family {
+        Family::V4 => {
+            let address = |number| Ipv4Addr::from(u32::try_from(number).unwrap_or(u32::MAX));
+            Ipv4Subnets::new(address(first), address(last), 0).into()
+        }
+        Family::V6 => Ipv6Subnets::new(Ipv6Addr::from(first), Ipv6Addr::from(last), 0).into(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use proptest::prelude::*;
 
     use super::*;
