@@ -12,6 +12,7 @@ mod dataplane;
 pub mod ipset;
 mod netlink;
 pub mod own;
+pub mod preflight;
 mod sys;
 pub mod watch;
 pub mod xtables;

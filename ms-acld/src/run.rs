@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::args::{JumpPosition, OnExit, RunArgs};
-use crate::engine::{Ended, Engine, Fixed, Input, Kernel, Outlet, channel, watch_drift};
+use crate::engine::{Ended, Engine, Fixed, Input, Kernel, Outlet, channel, watch_drift, watch_preflight};
 use crate::http::{Access, Api, Desk, Token, listen, serve};
 use crate::instance::{OnlyInstance, random_name};
 use crate::one_line;
@@ -114,6 +114,8 @@ fn start(args: &RunArgs, settings: Settings) -> anyhow::Result<()> {
     spawn("source", &ended, move || source.run(|batch| objects.send(Input::Objects(batch))))?;
     let drift = handle.clone();
     spawn("watch of the kernel", &ended, move || watch_drift(watcher, &drift))?;
+    let (surroundings, resync) = (handle.clone(), args.resync);
+    spawn("preflight", &ended, move || watch_preflight(&surroundings, resync))?;
 
     let api = Arc::new(Api { engine: handle, access, desk: Desk::new(document, store) });
     let outcome = runtime.block_on(until_end(api, listener, signals, ends, args.on_exit == OnExit::Remove));

@@ -230,6 +230,16 @@ pub(crate) fn list_rules(family: Family, chain: &str) -> Vec<u8> {
     writer.finish()
 }
 
+/// Asks for the chains of all tables of all families.
+pub(crate) fn list_all_chains() -> Vec<u8> {
+    Writer::new(subsystem::NFTABLES, command::GET_CHAIN, 0, 0).finish()
+}
+
+/// Asks for the rules of all tables of all families.
+pub(crate) fn list_all_rules() -> Vec<u8> {
+    Writer::new(subsystem::NFTABLES, command::GET_RULE, 0, 0).finish()
+}
+
 /// Asks for the number of the ruleset's generation: the smallest request there is.
 pub(crate) fn get_generation() -> Vec<u8> {
     Writer::new(subsystem::NFTABLES, command::GET_GENERATION, 0, 0).finish()

@@ -94,7 +94,15 @@ impl Connection {
 
     /// The same with faults made likely.
     pub(crate) fn open_under(hardship: Hardship) -> io::Result<Self> {
-        let socket = Socket::open(0)?;
+        Self::over(Socket::open(0)?, hardship)
+    }
+
+    /// Opens a socket for interfaces and routes in the network namespace of the calling thread.
+    pub(crate) fn open_route() -> io::Result<Self> {
+        Self::over(Socket::open_route()?, Hardship::default())
+    }
+
+    fn over(socket: Socket, hardship: Hardship) -> io::Result<Self> {
         if let Some(bytes) = hardship.receive_queue {
             socket.limit_receive_queue(bytes)?;
         }

@@ -33,6 +33,14 @@ impl Writer {
         Writer { bytes }
     }
 
+    /// A message of another part of the kernel: its type and what comes before its attributes.
+    pub(crate) fn plain(kind: u16, start: &[u8]) -> Self {
+        let mut writer = Writer::new(kind >> 8, kind & 0xff, 0, 0);
+        writer.bytes.truncate(NLMSG_HEADER);
+        writer.bytes.extend_from_slice(start);
+        writer
+    }
+
     /// A list of attributes without a message around it.
     pub(crate) fn attributes() -> Self {
         Writer { bytes: Vec::with_capacity(512) }
@@ -149,7 +157,12 @@ impl<'a> Message<'a> {
 
     /// The attributes of a netfilter message.
     pub(crate) fn attributes(&self) -> Attributes<'a> {
-        Attributes::of(self.payload.get(NFGEN_HEADER..).unwrap_or_default())
+        self.attributes_after(NFGEN_HEADER)
+    }
+
+    /// The attributes of a message of another part of the kernel, after what comes before them.
+    pub(crate) fn attributes_after(&self, start: usize) -> Attributes<'a> {
+        Attributes::of(self.payload.get(start..).unwrap_or_default())
     }
 }
 

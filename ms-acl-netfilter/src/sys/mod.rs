@@ -1,11 +1,13 @@
-//! The seam to the operating system: sockets and libnftnl's batch pages.
+//! The seam to the operating system: sockets, socket options and libnftnl's batch pages.
 //!
 //! All unsafe code of the workspace is in here, one operation a block. Everything above deals in
 //! byte slices and is safe.
 
+mod legacy;
 mod page;
 mod socket;
 
+pub(crate) use legacy::legacy_rules;
 pub(crate) use page::{Page, PageBytes};
 pub(crate) use socket::{Received, Socket};
 

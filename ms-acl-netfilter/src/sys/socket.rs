@@ -18,7 +18,7 @@ pub(crate) enum Received {
     Overrun,
 }
 
-/// A bound socket of the netfilter bus.
+/// A bound netlink socket.
 pub(crate) struct Socket {
     inner: mnl::Socket,
 }
@@ -31,7 +31,16 @@ impl Socket {
     /// Opens a socket in the network namespace of the calling thread, subscribed to the multicast
     /// groups of a bit mask (0 = none).
     pub(crate) fn open(groups: u32) -> io::Result<Self> {
-        let inner = mnl::Socket::open(mnl::Bus::Netfilter)?;
+        Self::open_on(mnl::Bus::Netfilter, groups)
+    }
+
+    /// Opens a socket for interfaces and routes in the network namespace of the calling thread.
+    pub(crate) fn open_route() -> io::Result<Self> {
+        Self::open_on(mnl::Bus::Route, 0)
+    }
+
+    fn open_on(bus: mnl::Bus, groups: u32) -> io::Result<Self> {
+        let inner = mnl::Socket::open(bus)?;
         let socket = Socket { inner };
         socket.close_on_exec()?;
         // The forced sizes need CAP_NET_ADMIN in the first user namespace. In another one the system's

@@ -19,6 +19,9 @@ pub(crate) const BASE_NETWORK: u32 = 1;
 /// The transport header, as a payload's base.
 pub(crate) const BASE_TRANSPORT: u32 = 2;
 
+/// The names of the interfaces that a packet came in by and goes out by, as meta keys.
+pub(crate) const META_IN_NAME: u32 = 6;
+pub(crate) const META_OUT_NAME: u32 = 7;
 /// The packet mark, as a meta key.
 pub(crate) const META_MARK: u32 = 3;
 /// The transport protocol, as a meta key.
@@ -161,6 +164,7 @@ pub(crate) enum Expression<'a> {
     },
     /// Anything else, by its name. `ends` = it may end the packet's way or send it another way.
     Other {
+        name: &'a str,
         ends: bool,
     },
 }
@@ -172,7 +176,7 @@ impl<'a> Expression<'a> {
             let element = element.nested();
             let name = element.get(EXPRESSION_NAME).and_then(Attribute::text).unwrap_or_default();
             let data = element.get(EXPRESSION_DATA).map_or(Attributes::of(&[]), Attribute::nested);
-            Self::known(name, &data).unwrap_or_else(|| Expression::Other { ends: may_end(name, &data) })
+            Self::known(name, &data).unwrap_or_else(|| Expression::Other { name, ends: may_end(name, &data) })
         })
     }
 
@@ -247,7 +251,7 @@ impl<'a> Expression<'a> {
         match self {
             Expression::Verdict { .. } => true,
             Expression::Target { name, .. } => !HARMLESS.contains(name),
-            Expression::Other { ends } => *ends,
+            Expression::Other { ends, .. } => *ends,
             _ => false,
         }
     }

@@ -12,7 +12,7 @@
 
 mod decode;
 mod encode;
-mod expression;
+pub(crate) mod expression;
 mod extension;
 
 use std::collections::BTreeMap;

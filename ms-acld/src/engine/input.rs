@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use anyhow::ensure;
 use ms_acl_core::lower::acl::{AclDocument, AclFault};
 use ms_acl_netfilter::ObserveError;
+use ms_acl_netfilter::preflight::Ask;
 use ms_acl_netfilter::watch::Touched;
 use tokio::sync::{oneshot, watch};
 
@@ -28,6 +29,10 @@ pub(crate) enum Input {
     Look { look: Look, reply: oneshot::Sender<Result<View, ObserveError>> },
     /// Somebody else changed something of ours in the kernel; `None` = it isn't known what.
     Drift { touched: Option<Touched> },
+    /// What a look for what keeps the rules from governing pods has to know.
+    Pods { reply: oneshot::Sender<Ask> },
+    /// What that look found, a sentence each.
+    Preflight { findings: Vec<String> },
     /// The end.
     Shutdown { remove: bool },
 }
@@ -70,6 +75,13 @@ impl EngineHandle {
         let is_sent = tokio::task::spawn_blocking(move || inputs.send(input(send)).is_ok()).await?;
         ensure!(is_sent, "the engine has ended");
         Ok(answer.await?)
+    }
+
+    /// Sends an input and waits for its answer; `None` = the engine has ended.
+    pub(crate) fn ask_and_wait<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Option<T> {
+        let (send, answer) = oneshot::channel();
+        self.inputs.send(input(send)).ok()?;
+        answer.blocking_recv().ok()
     }
 
     /// The engine's state now.

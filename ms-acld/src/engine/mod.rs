@@ -18,6 +18,7 @@ mod input;
 mod kernel;
 mod pace;
 mod plane;
+mod preflight;
 mod preview;
 mod quarantine;
 mod status;
@@ -43,6 +44,7 @@ use fault::Faults;
 pub(crate) use input::{Accepted, EngineHandle, Input, channel};
 pub(crate) use kernel::Kernel;
 use pace::Pace;
+pub(crate) use preflight::watch as watch_preflight;
 pub(crate) use preview::{Changes, Preview};
 pub(crate) use status::{Fixed, Outlet, Snapshot, Status};
 pub(crate) use view::{Look, View};
@@ -163,6 +165,10 @@ impl Engine {
                 self.kernel.touched(touched);
                 self.pace.drift();
             }
+            Input::Pods { reply } => {
+                let _ = reply.send(preflight::ask(self.desired.cluster(), &self.settings));
+            }
+            Input::Preflight { findings } => self.outlet.found(findings),
             Input::Shutdown { .. } => {}
         }
     }

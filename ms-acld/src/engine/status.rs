@@ -42,7 +42,14 @@ pub(crate) struct Status {
     faults: Arc<[SeenFault]>,
 }
 
-/// What doesn't change while the process lives.
+impl Status {
+    /// The number of this node's pods that have an address of their own.
+    pub(crate) fn local_pods(&self) -> usize {
+        self.local_pods
+    }
+}
+
+/// What hardly changes while the process lives.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Fixed {
     pub(crate) node: String,
@@ -88,6 +95,8 @@ pub(super) struct Live {
 /// Where snapshots are published.
 pub(crate) struct Outlet {
     fixed: Fixed,
+    /// How many of the preflight's lines are of the start.
+    of_start: usize,
     /// The sizes, and the generation of which they are.
     sizes: (u64, Sizes),
     sender: watch::Sender<Arc<Snapshot>>,
@@ -98,7 +107,14 @@ impl Outlet {
         let status = Status { fixed: fixed.clone(), ..Status::default() };
         let first = Snapshot { status, not_ready: vec!["it is starting".to_owned()], failed: 0 };
         let (sender, receiver) = watch::channel(Arc::new(first));
-        (Outlet { fixed, sizes: (0, Sizes::default()), sender }, receiver)
+        let of_start = fixed.preflight.len();
+        (Outlet { fixed, of_start, sizes: (0, Sizes::default()), sender }, receiver)
+    }
+
+    /// What the last look for what keeps the rules from governing pods has found.
+    pub(super) fn found(&mut self, findings: Vec<String>) {
+        self.fixed.preflight.truncate(self.of_start);
+        self.fixed.preflight.extend(findings);
     }
 
     pub(super) fn publish(
