@@ -21,7 +21,7 @@ impl Dataplane {
     fn carry_out(&mut self, step: &Step) {
         match step {
             Step::CreateSet(name, set) => {
-                println!("  set {name} of {} is new: {}", set.members.len(), set.title)
+                println!("  set {name} of {} is new: {}", set.members.len(), set.title);
             }
             Step::AddMembers(name, _, members) => println!("  set {name} gains {}", members.len()),
             Step::RemoveMembers(name, _, members) => println!("  set {name} loses {}", members.len()),
