@@ -187,7 +187,8 @@ fn untracked_pods_are_told() {
     );
     run(&cluster, "iptables -t raw -A cali-x -j CT --notrack");
     run(&cluster, &format!("iptables -t raw -A PREROUTING -d {b} -j cali-x"));
-    only(&cluster, &["connections of default/b ("]);
+    // Those of both: one of the two sends to the other.
+    only(&cluster, &["connections of default/a (", "default/b ("]);
     let cluster = build(Wiring::Routed);
     run(
         &cluster,
