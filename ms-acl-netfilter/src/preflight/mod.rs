@@ -2,7 +2,7 @@
 //! that says what is wrong and what to do about it.
 //!
 //! [`Preflight`] reads: interfaces, routes, settings, and the rules of others. What that means is a
-//! [pure function](judge) of what was read.
+//! [pure function](judge()) of what was read.
 
 mod foreign;
 mod judge;
